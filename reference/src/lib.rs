@@ -1,0 +1,1 @@
+//! The reference grammar: references, templates and key selection; no I/O
