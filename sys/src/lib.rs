@@ -1,1 +1,4 @@
-//! The few system calls without a safe wrapper; the only crate with unsafe code
+//! The few system calls that have no safe wrapper. This is the only crate with unsafe code; each block says why it is
+//! sound, and has a test.
+
+pub mod signals;
