@@ -6,7 +6,7 @@ use std::path::Path;
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use crate::options::{self, Opt, SECTIONS};
+use crate::options::{Opt, SECTIONS};
 
 /// What a person asked for.
 pub(crate) enum Verb {
@@ -266,6 +266,7 @@ impl From<ArgMatches> for Words {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options;
 
     fn words(line: &[&str]) -> Words {
         match parse(line.iter().map(OsString::from)) {

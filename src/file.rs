@@ -7,8 +7,8 @@ use std::path::Path;
 
 use envlatch_secret::Secret;
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
-use nix::sys::stat::{SFlag, fstat};
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::sys::stat::{Mode, SFlag, fstat};
 use thiserror::Error;
 
 use crate::beneath::open_beneath;
@@ -31,16 +31,26 @@ pub(crate) enum ReadError {
     Io(#[from] io::Error),
 }
 
+/// The open neither waits for a FIFO's writer nor takes a terminal; what is opened is checked before it is read.
+const FLAGS: OFlag = OFlag::O_RDONLY
+    .union(OFlag::O_NONBLOCK)
+    .union(OFlag::O_NOCTTY);
+
 /// Opens `path` beneath `root` and reads all of it, at most `limit` bytes.
-///
-/// The open does not wait for a FIFO's writer and takes no terminal; what is opened is checked before it is read.
 pub(crate) fn read_beneath(
     root: BorrowedFd<'_>,
     path: &Path,
     limit: u64,
 ) -> Result<Secret, ReadError> {
-    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-    read(open_beneath(root, path, flags)?, limit)
+    read(open_beneath(root, path, FLAGS)?, limit)
+}
+
+/// The same for a path that may be anywhere.
+pub(crate) fn read_path(path: &Path, limit: u64) -> Result<Secret, ReadError> {
+    read(
+        openat(AT_FDCWD, path, FLAGS | OFlag::O_CLOEXEC, Mode::empty())?,
+        limit,
+    )
 }
 
 fn read(file: OwnedFd, limit: u64) -> Result<Secret, ReadError> {

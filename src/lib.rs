@@ -1,10 +1,121 @@
-//! The launcher.
+//! The launcher: secrets from mounted files or a Vault-compatible server become the environment of a program, and this
+//! process becomes that program.
+//!
+//! A start has these steps, and any of them can end it with every problem found so far ([`problem`]): settings, references
+//! and files; the server, only if something needs it; the merge by precedence; the kernel's limits; `execve`. A program
+//! never starts with a part of what it was promised.
+
+#![cfg_attr(
+    not(feature = "vault"),
+    allow(
+        dead_code,
+        reason = "a files-only build understands the settings of the server, and has no use for them"
+    )
+)]
+
 mod beneath;
+mod bulk;
+mod check;
 mod cli;
+mod command;
 mod dir;
 pub mod environment;
 mod file;
+mod install;
+mod limits;
+mod logging;
+mod merge;
 mod name;
+#[cfg(not(feature = "vault"))]
+mod no_server;
 mod options;
+mod plan;
 pub mod problem;
 mod refused;
+mod removed;
+mod request;
+mod resolve;
+#[cfg(feature = "vault")]
+mod server;
+mod settings;
+mod start;
+mod termination_log;
+mod trim;
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use log::Level;
+
+use cli::{Verb, Words};
+use environment::Environment;
+use problem::{Exit, Problem, Problems};
+use settings::Output;
+
+/// Does what the command line asks. Returns only when no program was started.
+pub fn run(argv: impl IntoIterator<Item = OsString>, environment: &Environment) -> ExitCode {
+    if let Err(error) = envlatch_sys::signals::exit_on_termination() {
+        return fail(
+            &Problem::new(Exit::Bug, format!("cannot handle signals: {error}")).into(),
+            None,
+        );
+    }
+    match cli::parse(argv) {
+        Err(text) => fail(&Problem::new(Exit::Usage, text).into(), None),
+        Ok(Verb::Nothing) => ExitCode::SUCCESS,
+        Ok(Verb::Print(text)) => print(&text),
+        Ok(Verb::Install(dest)) => install::install(&dest).map_or_else(
+            |problem| fail(&problem.into(), None),
+            |()| ExitCode::SUCCESS,
+        ),
+        Ok(Verb::Run(words)) => with_output(&words, environment, |words| {
+            match start::run(words, environment) {
+                Err(problems) => Err(problems),
+            }
+        }),
+        Ok(Verb::Check { words, json }) => with_output(&words, environment, |words| {
+            check::check(words, environment, json).map(|table| print(&table))
+        }),
+    }
+}
+
+/// Sets up where messages go, then does `verb`.
+fn with_output(
+    words: &Words,
+    environment: &Environment,
+    verb: impl FnOnce(&Words) -> Result<ExitCode, Problems>,
+) -> ExitCode {
+    let (output, mut problems) = Output::new(words, environment);
+    logging::init(output.level, output.format);
+    match verb(words) {
+        Ok(code) if problems.is_empty() => return code,
+        Ok(_) => {}
+        Err(more) => problems.extend(more),
+    }
+    fail(&problems, Some(&output))
+}
+
+fn print(text: &str) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever closed the pipe (`envlatch --help | head -1`) has read enough.
+        Err(_closed) => ExitCode::FAILURE,
+    }
+}
+
+/// Says why nothing was started, and gives the exit code.
+fn fail(problems: &Problems, output: Option<&Output>) -> ExitCode {
+    let format = output.map_or(logging::Format::Text, |output| output.format);
+    let line = logging::line(
+        format,
+        Level::Error,
+        &problems.message(),
+        problems.details(),
+    );
+    logging::print(&line);
+    if let Some(output) = output {
+        termination_log::write(&output.termination_log, &line);
+    }
+    ExitCode::from(problems.exit() as u8)
+}

@@ -5,6 +5,8 @@
 
 use std::fmt::Write as _;
 
+use envlatch_secret::Value;
+
 /// The launcher's own exit codes: those of `sysexits.h` for what it cannot do, those of a shell for the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -110,6 +112,10 @@ impl Problems {
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Each problem.
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.0.iter()
@@ -124,6 +130,26 @@ impl Problems {
             .find(wins)
             .copied()
             .unwrap_or(Exit::Bug)
+    }
+
+    /// Each problem with its code, for a machine.
+    pub(crate) fn details(&self) -> Vec<(String, Value)> {
+        let code = |exit: Exit| {
+            (
+                "exit_code".to_owned(),
+                Value::Number((exit as u8).to_string().into()),
+            )
+        };
+        let text = |text: &str| ("message".to_owned(), Value::String(text.into()));
+        let each = self
+            .0
+            .iter()
+            .map(|problem| Value::Object(vec![code(problem.exit), text(&problem.text)]))
+            .collect();
+        vec![
+            code(self.exit()),
+            ("problems".to_owned(), Value::Array(each)),
+        ]
     }
 
     /// The message for a person: one line for one problem, a list for several.

@@ -58,6 +58,26 @@ pub enum Target {
     },
 }
 
+// === impl Reference ===
+
+impl Reference {
+    /// What happens when the path, version or key definitely does not exist.
+    #[must_use]
+    pub fn absence(&self) -> &Absence {
+        match &self.target {
+            Target::Read { selector, .. }
+            | Target::Write { selector, .. }
+            | Target::File {
+                selector: Some(selector),
+                ..
+            } => selector.absence(),
+            Target::Login | Target::Transit(_) | Target::File { selector: None, .. } => {
+                &Absence::Required
+            }
+        }
+    }
+}
+
 /// Parses what stands after the scheme; `offset` is where that is in the value, for columns.
 pub(crate) fn parse(
     scheme: Scheme,

@@ -47,6 +47,11 @@ pub fn notify_on_termination(pipe: OwnedFd) {
     std::mem::forget(pipe);
 }
 
+/// From now on SIGTERM and SIGINT end the process at once again. What is in the pipe by then is the caller's to read.
+pub fn stop_notifying() {
+    NOTIFY.store(-1, Ordering::SeqCst);
+}
+
 /// Gives SIGPIPE its default action, which Rust's runtime changed to "ignore" before `main`: an ignored signal would
 /// stay ignored in the program after `execve`.
 ///

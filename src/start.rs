@@ -1,0 +1,389 @@
+//! A start, step by step: everything that can be known locally first, then the server, then the program.
+
+use std::convert::Infallible;
+use std::ffi::{CString, OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use envlatch_reference::{Absence, Reference};
+use nix::errno::Errno;
+use nix::unistd::execve;
+
+use crate::bulk;
+use crate::cli::Words;
+use crate::command;
+use crate::dir;
+use crate::environment::Environment;
+use crate::merge::{Candidate, Merged, Removal, Source};
+use crate::name::shown;
+use crate::plan::Plan;
+use crate::problem::{Exit, Problem, Problems};
+use crate::request::{Answers, Refusal, Request, What};
+use crate::resolve::Resolver;
+#[cfg(feature = "vault")]
+use crate::server::Server;
+use crate::settings::Settings;
+use crate::trim::trim_newlines;
+
+#[cfg(not(feature = "vault"))]
+use crate::no_server::Server;
+
+/// What a missing command means in a container, where it is most often a surprise.
+const NO_COMMAND: &str = "\
+no command to start; write it after the options: envlatch run [OPTIONS] -- COMMAND [ARG]...
+  In a Dockerfile, ENTRYPOINT resets the CMD of the base image: repeat it, as in CMD [\"nginx\", \"-g\", \"daemon off;\"].
+  `docker image inspect IMAGE` shows Entrypoint and Cmd of the base image; the command is both, one after the other.
+  In Kubernetes, `command` replaces ENTRYPOINT and drops CMD: write the whole command in `args`, or set both.";
+
+/// The environment of the program, and the server it came from.
+pub(crate) struct Resolution {
+    pub(crate) merged: Merged,
+    pub(crate) server: Option<Server>,
+}
+
+/// Resolves everything and becomes the command. Returns only when that failed.
+pub(crate) fn run(words: &Words, environment: &Environment) -> Result<Infallible, Problems> {
+    let settings = Settings::new(words, environment)?;
+    let Some(program) = words.argv.first() else {
+        return Err(Problem::new(Exit::Usage, NO_COMMAND).into());
+    };
+    // Nothing of ours is worth a core dump; execve gives the program its own setting back (prctl(2), PR_SET_DUMPABLE).
+    let _best_effort = nix::sys::prctl::set_dumpable(false);
+    let resolution = resolve(&settings, environment, Some(program))?;
+    let prepared = prepare(&resolution.merged, &words.argv);
+    let prepared = resolution.or_revoke(prepared)?;
+    if let Some(server) = &resolution.server {
+        server.started();
+    }
+    let refused = prepared.exec();
+    resolution.or_revoke(Err(refused))
+}
+
+/// Everything but the command.
+///
+/// # Errors
+/// Every problem that was found before the network, or else every problem found there.
+pub(crate) fn resolve(
+    settings: &Settings,
+    environment: &Environment,
+    program: Option<&OsString>,
+) -> Result<Resolution, Problems> {
+    let mut problems = Problems::default();
+    let plan = problems.collect(Plan::new(settings, environment));
+    let files = problems.collect(files(settings)).unwrap_or_default();
+    if let (Some(program), Some(plan)) = (program, &plan) {
+        problems.collect(check_early(program, settings, environment, plan));
+    }
+    let server = plan
+        .as_ref()
+        .and_then(|plan| problems.collect(server(settings, environment, plan)))
+        .flatten();
+    let Some(plan) = plan else {
+        return Err(problems);
+    };
+    let resolution = Resolution {
+        merged: Merged::default(),
+        server,
+    };
+    problems
+        .or_ok(())
+        .and_then(|()| resolution.fill(settings, environment, &plan, files))
+}
+
+fn server(
+    settings: &Settings,
+    environment: &Environment,
+    plan: &Plan,
+) -> Result<Option<Server>, Problems> {
+    if plan.requests.is_empty() {
+        return Ok(None);
+    }
+    Server::new(settings, environment, &plan.requests).map(Some)
+}
+
+/// The files of every directory, in the order given.
+fn files(settings: &Settings) -> Result<Vec<Vec<Candidate>>, Problems> {
+    let mut problems = Problems::default();
+    let layers = settings
+        .dirs
+        .iter()
+        .filter_map(|path| problems.collect(directory(path, settings)))
+        .collect();
+    problems.or_ok(layers)
+}
+
+fn directory(path: &Path, settings: &Settings) -> Result<Vec<Candidate>, Problems> {
+    let request = dir::Request {
+        dir: path,
+        selection: &settings.selection,
+        mapping: settings.mapping,
+        max_file_size: settings.max_file_size,
+    };
+    let mut entries = Vec::new();
+    for file in dir::read(&request)? {
+        let content = if settings.keep_newline {
+            file.content
+        } else {
+            trim_newlines(file.content)
+        };
+        if content.is_empty() {
+            log::warn!("{} is empty", path.join(&file.path).display());
+        }
+        entries.push((file.path.as_bytes().to_vec(), content));
+    }
+    bulk::candidates(entries, &Source::new(path.display().to_string()), settings)
+}
+
+/// Looks for the command before anything is fetched, unless the PATH that decides is itself still to come.
+fn check_early(
+    program: &OsStr,
+    settings: &Settings,
+    environment: &Environment,
+    plan: &Plan,
+) -> Result<(), Problem> {
+    let path_is_a_target = plan
+        .variables
+        .iter()
+        .any(|variable| variable.name == b"PATH")
+        || settings.allowed.contains(b"PATH".as_slice());
+    if path_is_a_target && !program.as_bytes().contains(&b'/') {
+        return Ok(());
+    }
+    command::find(program, environment.get("PATH")).map(|_found| ())
+}
+
+// === impl Resolution ===
+
+impl Resolution {
+    /// Asks the server and puts everything together; revokes when that fails.
+    fn fill(
+        mut self,
+        settings: &Settings,
+        environment: &Environment,
+        plan: &Plan,
+        files: Vec<Vec<Candidate>>,
+    ) -> Result<Self, Problems> {
+        if self.server.is_some() {
+            std::thread::sleep(settings.peers.delay);
+        }
+        let mut answers = self
+            .server
+            .as_mut()
+            .map(|server| server.read(&plan.requests))
+            .unwrap_or_default();
+        let filled = assess(settings, environment, plan, &answers).and_then(|()| {
+            answers.0.extend(
+                self.server
+                    .as_mut()
+                    .map(|server| server.mint(&plan.requests))
+                    .unwrap_or_default()
+                    .0,
+            );
+            merge(settings, environment, plan, &answers, files)
+        });
+        self.merged = self.or_revoke(filled)?;
+        Ok(self)
+    }
+
+    /// A step's result; nothing that was created for a start survives its failure.
+    fn or_revoke<T>(&self, step: Result<T, Problems>) -> Result<T, Problems> {
+        if let (Err(_), Some(server)) = (&step, &self.server) {
+            server.failed();
+        }
+        step
+    }
+}
+
+/// Whether everything that was answered so far holds what is needed of it.
+fn assess(
+    settings: &Settings,
+    environment: &Environment,
+    plan: &Plan,
+    answers: &Answers,
+) -> Result<(), Problems> {
+    let mut problems = Problems::default();
+    for (request, answer) in &answers.0 {
+        if let Err(refusal) = answer {
+            report(request, refusal, settings, environment, plan, &mut problems);
+        }
+    }
+    let resolver = Resolver {
+        settings,
+        environment,
+        answers,
+    };
+    for variable in &plan.variables {
+        problems.collect(resolver.variable(variable));
+    }
+    for bulk in &plan.bulks {
+        problems.collect(
+            resolver
+                .bulk(bulk)
+                .and_then(|(entries, source)| bulk::candidates(entries, &source, settings)),
+        );
+    }
+    problems.or_ok(())
+}
+
+/// A failed request is one problem, whoever needs its answer.
+fn report(
+    request: &Request,
+    refusal: &Refusal,
+    settings: &Settings,
+    environment: &Environment,
+    plan: &Plan,
+    problems: &mut Problems,
+) {
+    let same = |other: Option<Request>| {
+        other.is_some_and(|other| {
+            other.what == request.what
+                && crate::plan::family(other.family, environment) == request.family
+        })
+    };
+    let tolerates = |reference: &Reference| {
+        refusal.absent && (settings.ignore_missing || *reference.absence() != Absence::Required)
+    };
+    let needs = |reference: &Reference| same(Request::of(reference)) && !tolerates(reference);
+    let variables = plan
+        .variables
+        .iter()
+        .filter(|variable| variable.references().any(needs))
+        .map(|variable| variable.place.clone());
+    let bulks = plan.bulks.iter().filter(|bulk| {
+        same(Some((&bulk.path).into())) && !(refusal.absent && settings.ignore_missing)
+    });
+    let affected: Vec<String> = variables
+        .chain(bulks.map(|bulk| format!("--from {}", bulk.path.path)))
+        .collect();
+    if !affected.is_empty() {
+        problems.add(
+            refusal.exit,
+            format!("{}: {}", affected.join(", "), refusal.text),
+        );
+    }
+}
+
+/// The program's environment, from everything that is known now.
+fn merge(
+    settings: &Settings,
+    environment: &Environment,
+    plan: &Plan,
+    answers: &Answers,
+    files: Vec<Vec<Candidate>>,
+) -> Result<Merged, Problems> {
+    assess(settings, environment, plan, answers)?;
+    let resolver = Resolver {
+        settings,
+        environment,
+        answers,
+    };
+    let removal = Removal {
+        pass: &settings.pass,
+        server_used: !plan.requests.is_empty(),
+        login_handed_on: plan
+            .requests
+            .iter()
+            .any(|request| request.what == What::Login),
+    };
+    let mut merged = Merged::inherited(environment, &removal);
+    for variable in plan.variables.iter().filter(|variable| !variable.explicit) {
+        merged.forget(&variable.name);
+    }
+    let mut problems = Problems::default();
+    let bulk_layers = |last_word: bool, problems: &mut Problems| -> Vec<Vec<Candidate>> {
+        let wanted = plan.bulks.iter().filter(|bulk| bulk.last_word == last_word);
+        let candidates = |bulk| {
+            resolver
+                .bulk(bulk)
+                .and_then(|(entries, source)| bulk::candidates(entries, &source, settings))
+        };
+        wanted
+            .filter_map(|bulk| problems.collect(candidates(bulk)))
+            .collect()
+    };
+    let early = bulk_layers(false, &mut problems);
+    let variables = plan
+        .variables
+        .iter()
+        .filter_map(|variable| problems.collect(resolver.variable(variable)))
+        .collect();
+    let late = bulk_layers(true, &mut problems);
+    for layer in files
+        .into_iter()
+        .chain(early)
+        .chain([variables])
+        .chain(late)
+    {
+        problems.collect(merged.add(layer, settings.on_conflict));
+    }
+    problems.or_ok(merged)
+}
+
+// === the program ===
+
+/// What `execve(2)` takes.
+struct Prepared {
+    path: CString,
+    argv: Vec<CString>,
+    envp: Vec<CString>,
+    shown: String,
+}
+
+fn prepare(merged: &Merged, argv: &[OsString]) -> Result<Prepared, Problems> {
+    let program = argv
+        .first()
+        .ok_or_else(|| Problem::new(Exit::Usage, NO_COMMAND))?;
+    let path = merged
+        .0
+        .get(b"PATH".as_slice())
+        .map(|entry| OsStr::from_bytes(entry.value.expose()));
+    let path = command::find(program, path)?;
+    crate::limits::check(merged, argv)?;
+    let c_string = |bytes: &[u8]| {
+        CString::new(bytes).map_err(|_nul| Problem::new(Exit::Bug, "a NUL byte was overlooked"))
+    };
+    let variable = |(name, entry): (&Vec<u8>, &crate::merge::Entry)| {
+        c_string(&[name, b"=".as_slice(), entry.value.expose()].concat())
+    };
+    Ok(Prepared {
+        path: c_string(path.as_os_str().as_bytes())?,
+        argv: argv
+            .iter()
+            .map(|word| c_string(word.as_bytes()))
+            .collect::<Result<_, _>>()?,
+        envp: merged.0.iter().map(variable).collect::<Result<_, _>>()?,
+        shown: shown(program.as_bytes()),
+    })
+}
+
+// === impl Prepared ===
+
+impl Prepared {
+    /// Becomes the program, or says why not.
+    fn exec(&self) -> Problems {
+        if let Err(error) = envlatch_sys::signals::default_sigpipe() {
+            return Problem::new(Exit::Bug, format!("cannot restore SIGPIPE: {error}")).into();
+        }
+        let Err(errno) = execve(&self.path, &self.argv, &self.envp);
+        let (exit, cause) = match errno {
+            Errno::ENOENT => (
+                Exit::NotFound,
+                "the file is there, but the loader or interpreter that it asks for is not",
+            ),
+            Errno::ENOEXEC => (
+                Exit::NotExecutable,
+                "is no program; a script needs #! and its interpreter in the first line",
+            ),
+            Errno::EACCES => (
+                Exit::NotExecutable,
+                "may not be executed; check its mode, and that its volume is not noexec",
+            ),
+            Errno::E2BIG => (
+                Exit::Data,
+                "environment and arguments are too large together; let it read large values as files",
+            ),
+            other => (Exit::NotExecutable, other.desc()),
+        };
+        Problem::new(exit, format!("{}: {cause}", self.shown)).into()
+    }
+}
