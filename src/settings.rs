@@ -210,10 +210,10 @@ fn warn_of_slips(environment: &Environment) {
         let Ok(name) = std::str::from_utf8(name) else {
             continue;
         };
-        if name.starts_with("ENVLATCH_") && !known.iter().any(|known| known == name) {
-            if let Some(meant) = nearest(name, known.iter().map(String::as_str)) {
-                log::warn!("{name} is no setting and is ignored; did you mean {meant}?");
-            }
+        let unknown = name.starts_with("ENVLATCH_") && !known.iter().any(|known| known == name);
+        let known = known.iter().map(String::as_str);
+        if let Some(meant) = nearest(name, known).filter(|_| unknown) {
+            log::warn!("{name} is no setting and is ignored; did you mean {meant}?");
         }
     }
 }

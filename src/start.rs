@@ -71,8 +71,8 @@ pub(crate) fn resolve(
     let mut problems = Problems::default();
     let plan = problems.collect(Plan::new(settings, environment));
     let files = problems.collect(files(settings)).unwrap_or_default();
-    if let (Some(program), Some(plan)) = (program, &plan) {
-        problems.collect(check_early(program, settings, environment, plan));
+    if let Some(program) = program {
+        problems.collect(check_early(program, settings, environment, plan.as_ref()));
     }
     let server = plan
         .as_ref()
@@ -139,13 +139,14 @@ fn check_early(
     program: &OsStr,
     settings: &Settings,
     environment: &Environment,
-    plan: &Plan,
+    plan: Option<&Plan>,
 ) -> Result<(), Problem> {
-    let path_is_a_target = plan
-        .variables
-        .iter()
-        .any(|variable| variable.name == b"PATH")
-        || settings.allowed.contains(b"PATH".as_slice());
+    let refers = plan.is_some_and(|plan| {
+        plan.variables
+            .iter()
+            .any(|variable| variable.name == b"PATH")
+    });
+    let path_is_a_target = refers || settings.allowed.contains(b"PATH".as_slice());
     if path_is_a_target && !program.as_bytes().contains(&b'/') {
         return Ok(());
     }
