@@ -260,13 +260,23 @@ impl FromStr for Size {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let bytes = text
-            .parse::<bytesize::ByteSize>()
-            .map_err(|_unit| "is no size; write it as 65536, 64KiB or 1MiB")?;
-        if bytes.as_u64() == 0 {
-            Err("must be more than nothing")
-        } else {
-            Ok(Self(bytes.as_u64()))
+        const UNITS: [(&str, u64); 4] = [
+            ("KiB", 1 << 10),
+            ("MiB", 1 << 20),
+            ("GiB", 1 << 30),
+            ("", 1),
+        ];
+        let unit = UNITS.iter().find(|(unit, _)| text.ends_with(unit));
+        let bytes = unit.and_then(|(unit, factor)| {
+            text.strip_suffix(unit)?
+                .trim_end()
+                .parse::<u64>()
+                .ok()?
+                .checked_mul(*factor)
+        });
+        match bytes.ok_or("is no size; write it as 65536, 64KiB or 1MiB")? {
+            0 => Err("must be more than nothing"),
+            bytes => Ok(Self(bytes)),
         }
     }
 }

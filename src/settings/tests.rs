@@ -39,7 +39,12 @@ fn a_flag_replaces_its_twin() {
 
 #[test]
 fn sizes_and_durations_have_units() {
-    for (size, expected) in [("64KiB", 65536), ("1MiB", 1_048_576), ("100", 100)] {
+    for (size, expected) in [
+        ("64KiB", 65536),
+        ("1MiB", 1_048_576),
+        ("2 GiB", 2 << 30),
+        ("100", 100),
+    ] {
         assert_eq!(
             settings(&["--max-file-size", size], &[])
                 .unwrap()

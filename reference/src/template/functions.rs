@@ -78,7 +78,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     // Comparing and choosing
     strict("eq", 2, ANY, logic::eq), // eq .a "x" "y": whether .a is one of them
     strict("ne", 2, 2, logic::ne),   // ne .a "x"
-    strict("lt", 2, 2, logic::lt),   // lt .a 5; numbers by size, text by bytes
+    strict("lt", 2, 2, logic::lt),   // lt .a 5; whole numbers by size, text by bytes
     strict("le", 2, 2, logic::le),
     strict("gt", 2, 2, logic::gt),
     strict("ge", 2, 2, logic::ge),

@@ -59,13 +59,15 @@ fn word(text: &str) -> &str {
     &text[..end]
 }
 
+/// Whole numbers: what counts, lengths and positions in a template are.
 fn number(text: &str) -> Result<(Token, usize), TemplateError> {
     let end = text[1..].find(|character: char| !character.is_ascii_digit() && character != '.');
     let digits = &text[..end.map_or(text.len(), |end| end + 1)];
-    let number = digits.strip_prefix('+').unwrap_or(digits);
-    match number.parse::<f64>() {
-        Ok(value) if value.is_finite() => Ok((Token::Number(number.to_owned()), digits.len())),
-        _ => Err(TemplateError::Syntax("a number that cannot be read")),
+    match digits.parse::<i64>() {
+        Ok(number) => Ok((Token::Number(number.to_string()), digits.len())),
+        Err(_not_whole) => Err(TemplateError::Syntax(
+            "a number that cannot be read; write a whole number",
+        )),
     }
 }
 

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 const SECRET: &str = r#"{"user":"bob","password":"a b&c","port":5432,"on":true,"off":false,"nothing":null,"void":"",
-    "hosts":["h0","h1"],"map":{"k":{"deep":"d"}},"with-dash":"w","b64":"aGVsbG8=","json":"{\"x\":[1,2]}","zero":0}"#;
+    "hosts":["h0","h1"],"map":{"k":{"deep":"d"}},"with-dash":"w","b64":"aGVsbG8=","json":"{\"x\":[1,2]}","zero":-0.00e1}"#;
 
 fn render(text: &str) -> Result<String, TemplateError> {
     let secret = Value::parse(SECRET.as_bytes()).unwrap();
@@ -75,7 +75,7 @@ fn templates_as_peers_write_them() {
         ),
         ("${indent 2 \"a\\nb\"}|${nindent 1 \"a\"}", "  a\n  b|\n a"),
         (
-            "${eq .user \"x\" \"bob\"} ${ne .port 5432} ${lt .port 6000} ${ge .port 5432.0}",
+            "${eq .user \"x\" \"bob\"} ${ne .port 5432} ${lt .port 6000} ${ge .port 5432}",
             "true false true true",
         ),
         (
@@ -156,6 +156,8 @@ fn faults_name_the_function_or_key() {
             "lt: cannot compare values of two types",
         ),
         ("${printf \"%x\" .port}", "printf: knows the verbs"),
+        ("${lt .port 1.5}", "write a whole number"),
+        ("${lt .zero 1}", "lt: needs a whole number"),
     ] {
         let error = render(text).unwrap_err().to_string();
         assert!(

@@ -1,46 +1,47 @@
 //! Functions that change the form of text: base64, base32, URLs, JSON.
 
-use data_encoding::{BASE32, BASE64, Encoding};
+use base32ct::{Base32, Encoding as _};
+use base64ct::{Base64, Encoding as _};
 use envlatch_secret::{Secret, Value};
 
 use super::{Bounded, Fault, MAX_OUTPUT, string, text};
 
 pub(super) fn b64enc(arguments: &[Value]) -> Result<Value, Fault> {
-    encode(&BASE64, arguments)
+    Bounded::of([Base64::encode_string(only(arguments).expose())])
 }
 
 pub(super) fn b64dec(arguments: &[Value]) -> Result<Value, Fault> {
-    decode(&BASE64, arguments, "needs base64 with its padding")
+    let decoded = Base64::decode_vec(&one_line(arguments)?);
+    decoded
+        .map(bytes)
+        .map_err(|_position| Fault::Cause("needs base64 with its padding"))
 }
 
 pub(super) fn b32enc(arguments: &[Value]) -> Result<Value, Fault> {
-    encode(&BASE32, arguments)
+    Bounded::of([Base32::encode_string(only(arguments).expose()).to_ascii_uppercase()])
 }
 
 pub(super) fn b32dec(arguments: &[Value]) -> Result<Value, Fault> {
-    decode(&BASE32, arguments, "needs base32 with its padding")
+    let decoded = Base32::decode_vec(&one_line(arguments)?.to_ascii_lowercase());
+    decoded
+        .map(bytes)
+        .map_err(|_position| Fault::Cause("needs base32 with its padding"))
 }
 
 fn only(arguments: &[Value]) -> Secret {
     arguments.first().map(Value::to_text).unwrap_or_default()
 }
 
-fn encode(encoding: &Encoding, arguments: &[Value]) -> Result<Value, Fault> {
-    Bounded::of([encoding.encode(only(arguments).expose())])
+fn bytes(bytes: Vec<u8>) -> Value {
+    Value::String(Secret::new(bytes))
 }
 
 /// Line breaks are no part of the data: `base64(1)` and PEM-like sources put them in.
-fn decode(
-    encoding: &Encoding,
-    arguments: &[Value],
-    otherwise: &'static str,
-) -> Result<Value, Fault> {
-    let mut encoded = only(arguments).expose().to_vec();
-    encoded.retain(|byte| !matches!(byte, b'\n' | b'\r'));
-    match encoding.decode(&encoded) {
-        Ok(bytes) => Ok(Value::String(Secret::new(bytes))),
-        Err(_quotes_the_input) => Err(Fault::Cause(otherwise)),
-    }
+fn one_line(arguments: &[Value]) -> Result<String, Fault> {
+    Ok(arguments
+        .first()
+        .map_or(Ok(String::new()), text)?
+        .replace(['\n', '\r'], ""))
 }
 
 /// As Go's `url.QueryEscape`: a blank becomes `+`, what RFC 3986 calls unreserved stays.

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use envlatch_secret::Value;
 
-use super::{Fault, text};
+use super::{Fault, integer, text};
 use crate::template::eval::Datum;
 
 /// What Go's templates and sprig hold for false: absent, null, "", 0, false, and lists and maps without content.
@@ -12,8 +12,14 @@ fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Bool(flag) => !flag,
+        // 0, -0, 0.00 and 0e9 alike: a zero has no other digit before its exponent.
         Value::Number(digits) => {
-            digits.expose_str().and_then(|digits| digits.parse().ok()) == Some(0.0)
+            let mut mantissa = digits.expose().split(|byte| matches!(byte, b'e' | b'E'));
+            !mantissa
+                .next()
+                .unwrap_or_default()
+                .iter()
+                .any(|byte| matches!(byte, b'1'..=b'9'))
         }
         Value::String(text) => text.is_empty(),
         Value::Array(items) => items.is_empty(),
@@ -142,13 +148,7 @@ fn compare(arguments: &[Value], holds: fn(Ordering) -> bool) -> Result<Value, Fa
 
 fn order(a: &Value, b: &Value) -> Result<Ordering, Fault> {
     match (a, b) {
-        (Value::Number(_), Value::Number(_)) => {
-            let number =
-                |value| text(value).map(|digits| digits.parse::<f64>().unwrap_or(f64::NAN));
-            number(a)?
-                .partial_cmp(&number(b)?)
-                .ok_or(Fault::Cause("cannot compare these numbers"))
-        }
+        (Value::Number(_), Value::Number(_)) => Ok(integer(a)?.cmp(&integer(b)?)),
         (Value::Array(_) | Value::Object(_), _) | (_, Value::Array(_) | Value::Object(_)) => {
             Err(Fault::Cause("cannot compare maps or lists"))
         }
