@@ -55,6 +55,7 @@ use settings::Output;
 
 /// Does what the command line asks. Returns only when no program was started.
 pub fn run(argv: impl IntoIterator<Item = OsString>, environment: &Environment) -> ExitCode {
+    std::panic::set_hook(Box::new(end_with_bug));
     if let Err(error) = envlatch_sys::signals::exit_on_termination() {
         return fail(
             &Problem::new(Exit::Bug, format!("cannot handle signals: {error}")).into(),
@@ -78,6 +79,15 @@ pub fn run(argv: impl IntoIterator<Item = OsString>, environment: &Environment) 
             check::check(words, environment, json).map(|table| print(&table))
         }),
     }
+}
+
+/// A panic is a bug. Its place is said, and not its words, which may hold anything.
+fn end_with_bug(panic: &std::panic::PanicHookInfo<'_>) {
+    let place = panic.location().map_or_else(String::new, |place| {
+        format!(" at {}:{}", place.file(), place.line())
+    });
+    let text = format!("bug{place}; nothing was started; please report it");
+    std::process::exit(fail_with(&Problem::new(Exit::Bug, text).into(), None).into());
 }
 
 /// Sets up where messages go, then does `verb`.
@@ -104,8 +114,12 @@ fn print(text: &str) -> ExitCode {
     }
 }
 
-/// Says why nothing was started, and gives the exit code.
 fn fail(problems: &Problems, output: Option<&Output>) -> ExitCode {
+    ExitCode::from(fail_with(problems, output))
+}
+
+/// Says why nothing was started, and gives the exit code.
+fn fail_with(problems: &Problems, output: Option<&Output>) -> u8 {
     let format = output.map_or(logging::Format::Text, |output| output.format);
     let line = logging::line(
         format,
@@ -117,5 +131,5 @@ fn fail(problems: &Problems, output: Option<&Output>) -> ExitCode {
     if let Some(output) = output {
         termination_log::write(&output.termination_log, &line);
     }
-    ExitCode::from(problems.exit() as u8)
+    problems.exit() as u8
 }
