@@ -51,7 +51,7 @@ use log::Level;
 use cli::{Verb, Words};
 use environment::Environment;
 use problem::{Exit, Problem, Problems};
-use settings::Output;
+use settings::{Output, Settings};
 
 /// Does what the command line asks. Returns only when no program was started.
 pub fn run(argv: impl IntoIterator<Item = OsString>, environment: &Environment) -> ExitCode {
@@ -98,7 +98,12 @@ fn with_output(
 ) -> ExitCode {
     let (output, mut problems) = Output::new(words, environment);
     logging::init(output.level, output.format);
-    match verb(words) {
+    let outcome = if problems.is_empty() {
+        verb(words)
+    } else {
+        Settings::new(words, environment).map(|_| ExitCode::FAILURE)
+    };
+    match outcome {
         Ok(code) if problems.is_empty() => return code,
         Ok(_) => {}
         Err(more) => problems.extend(more),

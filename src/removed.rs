@@ -22,6 +22,7 @@ const SERVER: &[(&str, Role)] = &[
     ("SECRET_ID", Credential),
     ("PASSWORD", Credential),
     ("CLIENT_KEY_BYTES", Credential),
+    ("HEADERS", Credential),
     ("ADDR", Connection),
     ("AGENT_ADDR", Connection),
     ("PROXY_ADDR", Connection),
@@ -104,6 +105,33 @@ pub(crate) fn role(name: &[u8]) -> Option<Role> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(feature = "vault")]
+    #[test]
+    fn whatever_the_server_client_reads_is_in_it() {
+        let shared = [
+            "SSL_CERT_FILE",
+            "SSL_CERT_DIR",
+            "HTTP_PROXY",
+            "HTTPS_PROXY",
+            "NO_PROXY",
+            "ALL_PROXY",
+        ];
+        let read = |variable: &&envlatch_vault::Variable| {
+            variable.credential || variable.treatment == envlatch_vault::Treatment::Honoured
+        };
+        for variable in envlatch_vault::VARIABLES
+            .iter()
+            .filter(read)
+            .filter(|variable| !shared.contains(&variable.name))
+        {
+            assert!(
+                role(variable.name.as_bytes()).is_some(),
+                "{}",
+                variable.name
+            );
+        }
+    }
 
     #[test]
     fn the_list_is_exact() {

@@ -6,6 +6,7 @@ use envlatch_reference::{Absence, Parsed, Reference, Segment, Selected, Selector
 use envlatch_secret::{Secret, Value};
 
 use crate::beneath::open_directory;
+use crate::bulk;
 use crate::environment::Environment;
 use crate::file::{ReadError, read_beneath, read_path};
 use crate::merge::{Candidate, Source};
@@ -211,8 +212,9 @@ impl Resolver<'_> {
         }
     }
 
-    /// Entries of a path of which all keys are taken. Absent is nothing, with `--ignore-missing`.
-    pub(crate) fn bulk(&self, bulk: &Bulk) -> Result<(Vec<crate::bulk::Entry>, Source), Problems> {
+    /// The variables of a path of which all keys are taken. An absent path gives none; whether it may be absent is
+    /// decided where the request is reported.
+    pub(crate) fn bulk(&self, bulk: &Bulk) -> Result<Vec<Candidate>, Problems> {
         let mut source = Source::new(format!("vault:{}", bulk.path.path));
         let mut problems = Problems::default();
         let mut entries = Vec::new();
@@ -222,26 +224,26 @@ impl Resolver<'_> {
                 version,
             })) => {
                 source.version = *version;
-                for (key, value) in members
-                    .iter()
-                    .filter(|(key, _)| self.settings.selection.takes(key.as_bytes()))
-                {
+                let taken = |key: &str| self.settings.selection.takes(key.as_bytes());
+                for (key, value) in members.iter().filter(|(key, _)| taken(key)) {
                     match value {
                         Value::Null | Value::Array(_) | Value::Object(_) => {
-                            problems.add(Exit::Data, not_scalar(&source, key, value))
+                            problems.add(Exit::Data, not_scalar(&source, key, value));
                         }
                         scalar => entries.push((key.clone().into_bytes(), scalar.to_text())),
                     }
                 }
             }
-            Some(Ok(_)) => problems.add(
-                Exit::Data,
-                format!("{}: the reply holds no keys", source.text),
-            ),
-            // Reported with the request, unless it may be absent.
+            Some(Ok(_)) => {
+                problems.add(
+                    Exit::Data,
+                    format!("{}: the reply holds no keys", source.text),
+                );
+            }
             Some(Err(_)) | None => {}
         }
-        problems.or_ok((entries, source))
+        let candidates = problems.collect(bulk::candidates(entries, &source, self.settings));
+        problems.or_ok(candidates.unwrap_or_default())
     }
 }
 

@@ -3,15 +3,12 @@
 //! A runtime, TLS and DNS exist only from here on, so a start that needs no server pays for none of them.
 
 use std::ffi::{OsStr, OsString};
-use std::io::Read as _;
-use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
 use envlatch_vault::{Class, Client, Error, Reply, Session, from_environment, may_mint};
 use futures_util::stream::{self, StreamExt as _};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use tokio::net::unix::pipe::Receiver;
 use tokio::runtime::Runtime;
 
 use crate::environment::Environment;
@@ -36,7 +33,7 @@ const MINT_ATTEMPTS: usize = 3;
 pub(crate) struct Server {
     runtime: Runtime,
     identities: Vec<(Family, Session)>,
-    termination: AsyncFd<std::io::PipeReader>,
+    termination: Receiver,
     transit: Option<Transit>,
     revoke_token: Option<bool>,
     deadline: Instant,
@@ -133,6 +130,7 @@ impl Server {
         if wanted && !self.token_lives_on {
             self.revoke(REVOKE_WITHIN);
         }
+        self.stop_watching();
     }
 
     /// Nothing starts: our tokens are revoked, and with them whatever was created under them.
@@ -243,6 +241,15 @@ impl Server {
             .1
     }
 
+    /// From here on a signal ends the process at once again; one that came in between is not lost.
+    fn stop_watching(&self) {
+        envlatch_sys::signals::stop_notifying();
+        let mut number = [0];
+        if let Ok(1) = self.termination.try_read(&mut number) {
+            self.end(number[0]);
+        }
+    }
+
     /// Ends this process the way the signal asks, after a short attempt to revoke.
     fn end(&self, signal: u8) -> ! {
         self.revoke(REVOKE_ON_SIGNAL);
@@ -317,39 +324,35 @@ fn cannot_start(error: std::io::Error) -> Problems {
 }
 
 /// From now on a signal that asks to end is a byte in a pipe, so that the token can be revoked first.
-fn watch_termination(runtime: &Runtime) -> std::io::Result<AsyncFd<std::io::PipeReader>> {
+fn watch_termination(runtime: &Runtime) -> std::io::Result<Receiver> {
     let (reader, writer) = std::io::pipe()?;
-    for end in [reader.as_fd(), writer.as_fd()] {
-        fcntl(end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-    }
+    fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     let _context = runtime.enter();
-    let watched = AsyncFd::with_interest(reader, Interest::READABLE)?;
+    let watched = Receiver::from_owned_fd(reader.into())?;
     envlatch_sys::signals::notify_on_termination(writer.into());
     Ok(watched)
 }
 
 /// Waits for a signal's number.
-async fn terminated(pipe: &AsyncFd<std::io::PipeReader>) -> u8 {
+async fn terminated(pipe: &Receiver) -> u8 {
     loop {
-        let Ok(mut ready) = pipe.readable().await else {
-            return std::future::pending().await;
-        };
         let mut number = [0];
-        match ready.try_io(|pipe| pipe.get_ref().read(&mut number)) {
-            Ok(Ok(1)) => return number[0],
-            _ => continue,
+        match pipe
+            .readable()
+            .await
+            .and_then(|()| pipe.try_read(&mut number))
+        {
+            Ok(1) => return number[0],
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            // The write end is never closed; should the pipe fail all the same, no signal is waited for any more.
+            _ => return std::future::pending().await,
         }
     }
 }
 
 impl Drop for Server {
-    /// From here on a signal ends the process at once again; one that came in between is not lost.
     fn drop(&mut self) {
-        envlatch_sys::signals::stop_notifying();
-        let mut number = [0];
-        if let Ok(1) = self.termination.get_ref().read(&mut number) {
-            self.end(number[0]);
-        }
+        self.stop_watching();
     }
 }
 

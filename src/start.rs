@@ -217,11 +217,7 @@ fn assess(
         problems.collect(resolver.variable(variable));
     }
     for bulk in &plan.bulks {
-        problems.collect(
-            resolver
-                .bulk(bulk)
-                .and_then(|(entries, source)| bulk::candidates(entries, &source, settings)),
-        );
+        problems.collect(resolver.bulk(bulk));
     }
     problems.or_ok(())
 }
@@ -293,13 +289,8 @@ fn merge(
     let mut problems = Problems::default();
     let bulk_layers = |last_word: bool, problems: &mut Problems| -> Vec<Vec<Candidate>> {
         let wanted = plan.bulks.iter().filter(|bulk| bulk.last_word == last_word);
-        let candidates = |bulk| {
-            resolver
-                .bulk(bulk)
-                .and_then(|(entries, source)| bulk::candidates(entries, &source, settings))
-        };
         wanted
-            .filter_map(|bulk| problems.collect(candidates(bulk)))
+            .filter_map(|bulk| problems.collect(resolver.bulk(bulk)))
             .collect()
     };
     let early = bulk_layers(false, &mut problems);

@@ -444,3 +444,15 @@ fn the_command_gets_nothing_when_something_is_wrong() {
     refused.expect_code(66);
     assert!(!file.exists());
 }
+
+#[test]
+fn wrong_settings_of_messages_stop_a_start_like_any_other() {
+    let refused = run(&["--log-level", "loud", "--names", "loud"])
+        .env("VAULT_JSON_LOG", "loud")
+        .run();
+    refused
+        .expect_code(78)
+        .stderr_has("--log-level: ")
+        .stderr_has("--names: ")
+        .stderr_has("VAULT_JSON_LOG: ");
+}

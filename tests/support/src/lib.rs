@@ -1,1 +1,28 @@
-//! The harness of the tests: programs, servers, temporary directories
+//! The harness of the tests: programs, servers and directories as the parts of envlatch meet them.
+//!
+//! Everything here is real where it can be: processes with a clean environment and a deadline, directories laid out as
+//! the kubelet lays them out, a Vault of its own for the test. [`ScriptedServer`] is for answers that no real server
+//! gives. Whatever is started here ends with the value that stands for it, and with the test process at the latest.
+//!
+//! The harness panics: a test whose bed is broken must fail where it broke, with everything that was seen.
+
+mod canary;
+mod csi_volume;
+mod jwt;
+mod program;
+mod report;
+mod scripted;
+mod tls;
+mod vault;
+mod wait;
+
+pub use canary::{assert_no_canary, canary, find_canary};
+pub use csi_volume::CsiVolume;
+pub use jwt::Key;
+pub use program::{Finished, Program, Running, launcher, launcher_at};
+pub use report::{Report, test_child};
+pub use scripted::{Answer, Request, ScriptedServer};
+pub use tempfile::TempDir;
+pub use tls::{Authority, Identity};
+pub use vault::{Vault, VaultCluster};
+pub use wait::eventually;

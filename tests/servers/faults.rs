@@ -1,0 +1,249 @@
+//! Faults of a real server. Those that a real one cannot produce are in tests/faults.
+
+use std::time::Duration;
+
+use envlatch_test_support::{Program, Vault, VaultCluster};
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+use crate::{reader, run, run_as_root, unique};
+
+fn reading(vault: &Vault, options: &[&str]) -> Program {
+    run_as_root(vault, options).env("A", "vault:secret/data/fault#k")
+}
+
+#[test]
+#[ignore = "needs a real Vault: scripts/test servers"]
+fn f01_nobody_listens() {
+    let vault = Vault::dev();
+    vault.put_kv2("fault", &json!({"k": "v"}));
+    vault.stop();
+    let refused = reading(&vault, &["--timeout", "2s"]).run();
+    refused
+        .expect_code(69)
+        .stderr_has("A: ")
+        .stderr_has(vault.address())
+        .stderr_has("connection refused");
+}
+
+#[test]
+#[ignore = "needs a real Vault: scripts/test servers"]
+fn f02_sealed_and_unsealed_in_time() {
+    let vault = Vault::dev();
+    vault.put_kv2("fault", &json!({"k": "v"}));
+    vault.seal();
+    reading(&vault, &["--timeout", "2s"])
+        .run()
+        .expect_code(69)
+        .stderr_has("sealed");
+    let waiting = reading(&vault, &["--timeout", "15s"]).spawn();
+    std::thread::sleep(Duration::from_millis(500));
+    vault.unseal();
+    assert_eq!(
+        waiting
+            .wait_within(Duration::from_secs(15))
+            .success()
+            .report()
+            .environ,
+        ["A=v"]
+    );
+}
+
+#[test]
+#[ignore = "needs a real Vault: scripts/test servers"]
+fn f02_rate_limited() {
+    let vault = Vault::dev();
+    vault.put_kv2("fault", &json!({"k": "v"}));
+    vault.api(
+        "POST",
+        "sys/quotas/rate-limit/tight",
+        &json!({"path": "secret", "rate": 1.0, "interval": "1s"}),
+    );
+    let mut program = run_as_root(&vault, &["--timeout", "20s"]);
+    for number in 0..4 {
+        vault.api("DELETE", "sys/quotas/rate-limit/tight", &json!(null));
+        vault.put_kv2(&format!("rate/{number}"), &json!({"k": number}));
+        vault.api(
+            "POST",
+            "sys/quotas/rate-limit/tight",
+            &json!({"path": "secret", "rate": 1.0, "interval": "1s"}),
+        );
+        program = program.env(
+            format!("V{number}"),
+            format!("vault:secret/data/rate/{number}#k"),
+        );
+    }
+    assert_eq!(
+        program
+            .deadline(Duration::from_secs(30))
+            .run()
+            .success()
+            .report()
+            .environ
+            .len(),
+        4
+    );
+}
+
+#[test]
+#[ignore = "needs a real Vault: scripts/test servers"]
+fn f02_a_standby_and_a_dead_node_are_passed_over() {
+    let cluster = VaultCluster::start(3);
+    let active = cluster.active();
+    active.put_kv2("fault", &json!({"k": "v"}));
+    let addresses = cluster.addresses().join(",");
+    let program = run_as_root(active, &["--addr", &addresses, "--timeout", "30s"])
+        .env("A", "vault:secret/data/fault#k")
+        .deadline(Duration::from_secs(40));
+    assert_eq!(program.run().success().report().environ, ["A=v"]);
+    active.stop();
+    assert_eq!(program.run().success().report().environ, ["A=v"]);
+}
+
+#[test]
+#[ignore = "needs a real Vault: scripts/test servers"]
+fn f03_denied() {
+    let vault = Vault::shared_dev();
+    let (auth, path) = (unique("userpass"), unique("denied"));
+    vault.api(
+        "POST",
+        &format!("sys/auth/{auth}"),
+        &json!({"type": "userpass"}),
+    );
+    vault.api(
+        "POST",
+        &format!("auth/{auth}/users/bob"),
+        &json!({"password": "pw", "token_policies": [reader(vault)]}),
+    );
+    let program = run(vault, &["--auth", "userpass", "--auth-mount", &auth])
+        .env("VAULT_USERNAME", "bob")
+        .env("VAULT_PASSWORD", "pw")
+        .env("A", format!("vault:{path}/x#k"));
+    let refused = program.run();
+    refused
+        .expect_code(77)
+        .stderr_has(&format!("{path}/x"))
+        .stderr_has(&auth)
+        .stderr_has("permission denied");
+    let logins = vault
+        .audit()
+        .into_iter()
+        .filter(|(_, path)| *path == format!("auth/{auth}/login/bob"))
+        .count();
+    assert_eq!(logins, 2, "one re-login, and no more");
+}
+
+#[test]
+#[ignore = "needs a real Vault: scripts/test servers"]
+fn f04_tls_that_cannot_be_trusted() {
+    let vault = Vault::shared_tls();
+    let stranger = Vault::shared_dev();
+    let other = envlatch_test_support::Authority::new();
+    let reading = || {
+        run(vault, &["--timeout", "3s"])
+            .env("VAULT_TOKEN", vault.root_token())
+            .env("A", "vault:secret/data/fault#k")
+    };
+    reading()
+        .env("VAULT_CACERT_BYTES", other.pem())
+        .run()
+        .expect_code(69)
+        .stderr_has("VAULT_CACERT")
+        .stderr_has(vault.address());
+    let wrong_name = reading()
+        .env("VAULT_CACERT", vault.ca_file())
+        .env("VAULT_TLS_SERVER_NAME", "other.example")
+        .run();
+    wrong_name.expect_code(69).stderr_has("for another name");
+    let plaintext = reading()
+        .env(
+            "VAULT_ADDR",
+            stranger.address().replace("http://", "https://"),
+        )
+        .env("VAULT_CACERT", vault.ca_file())
+        .run();
+    plaintext.expect_code(69).stderr_has("http");
+    reading()
+        .env("VAULT_CACERT", "/absent/ca")
+        .run()
+        .expect_code(78)
+        .stderr_has("VAULT_CACERT")
+        .stderr_has("/absent/ca");
+    reading()
+        .env("VAULT_CACERT_BYTES", "no certificate")
+        .run()
+        .expect_code(78)
+        .stderr_has("VAULT_CACERT_BYTES");
+    let skipped = reading()
+        .env("VAULT_SKIP_VERIFY", "true")
+        .env("A", "vault:sys/health#initialized")
+        .run();
+    skipped.stderr_has("VAULT_SKIP_VERIFY");
+    reading()
+        .env("VAULT_SKIP_VERIFY", "off")
+        .run()
+        .expect_code(78)
+        .stderr_has("VAULT_SKIP_VERIFY");
+}
+
+#[test]
+#[ignore = "needs a real Vault: scripts/test servers"]
+fn f06_terminated_while_the_server_does_not_answer() {
+    let vault = Vault::dev();
+    vault.put_kv2("fault", &json!({"k": "v"}));
+    vault.freeze();
+    for (signal, code) in [(Signal::SIGTERM, 143), (Signal::SIGINT, 130)] {
+        let waiting = reading(&vault, &["--log-level", "debug"]).spawn();
+        std::thread::sleep(Duration::from_millis(300));
+        waiting.kill(signal);
+        let ended = waiting.wait_within(Duration::from_secs(2));
+        ended.expect_code(code);
+    }
+    vault.thaw();
+}
+
+#[test]
+#[ignore = "needs a real Vault: scripts/test servers"]
+fn f06_terminated_after_the_login_the_token_is_revoked() {
+    let vault = Vault::dev();
+    let auth = unique("userpass");
+    vault.api(
+        "POST",
+        &format!("sys/auth/{auth}"),
+        &json!({"type": "userpass"}),
+    );
+    vault.api(
+        "POST",
+        &format!("auth/{auth}/users/bob"),
+        &json!({"password": "pw", "token_policies": [reader(&vault)]}),
+    );
+    // Every read is limited away, so the launcher is between its login and the end of its budget.
+    vault.put_kv2("fault", &json!({"k": "v"}));
+    vault.api(
+        "POST",
+        "sys/quotas/rate-limit/none",
+        &json!({"path": "secret", "rate": 0.001, "interval": "1h"}),
+    );
+    let program = run(&vault, &["--auth", "userpass", "--auth-mount", &auth])
+        .env("VAULT_USERNAME", "bob")
+        .env("VAULT_PASSWORD", "pw")
+        .env("A", "vault:secret/data/fault#k")
+        .env("B", "vault:secret/data/fault#k#1");
+    let waiting = program.spawn();
+    envlatch_test_support::eventually("a login", Duration::from_secs(5), || {
+        vault
+            .audit()
+            .iter()
+            .any(|(_, path)| path.ends_with("/login/bob"))
+            .then_some(())
+    });
+    std::thread::sleep(Duration::from_millis(500));
+    waiting.kill(Signal::SIGTERM);
+    waiting.wait_within(Duration::from_secs(2)).expect_code(143);
+    assert!(
+        vault
+            .audit()
+            .iter()
+            .any(|(_, path)| path == "auth/token/revoke-self")
+    );
+}

@@ -1,0 +1,52 @@
+//! The launcher against a real Vault. Every case is ignored by plain `cargo test` and run by `scripts/test servers`.
+#![cfg(feature = "vault")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod auth;
+mod canary;
+mod empty_root;
+mod faults;
+mod leases;
+mod peers;
+mod reads;
+mod writes;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use envlatch_test_support::{Program, Vault, launcher_at, test_child};
+
+/// `envlatch run`, told where `vault` is, with a child that reports what it was given.
+fn run(vault: &Vault, options: &[&str]) -> Program {
+    launch(vault, "run", options)
+}
+
+fn launch(vault: &Vault, verb: &str, options: &[&str]) -> Program {
+    launcher_at(env!("CARGO_BIN_EXE_envlatch"))
+        .arg(verb)
+        .args(options)
+        .arg("--")
+        .arg(test_child())
+        .arg("report")
+        .env("VAULT_ADDR", vault.address())
+}
+
+/// The same with a root token.
+fn run_as_root(vault: &Vault, options: &[&str]) -> Program {
+    run(vault, options).env("VAULT_TOKEN", vault.root_token())
+}
+
+/// A name that no other test of this process uses.
+fn unique(name: &str) -> String {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    format!("{name}-{}", COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A policy that lets read below `secret/`.
+fn reader(vault: &Vault) -> String {
+    let name = unique("reader");
+    vault.policy(
+        &name,
+        "path \"secret/data/*\" { capabilities = [\"read\"] }",
+    );
+    name
+}

@@ -1,0 +1,149 @@
+//! A server's process: its configuration, its start and its certain end.
+//!
+//! The kernel kills the server when the thread that started it ends (PR_SET_PDEATHSIG, set by `setpriv`). That covers a
+//! test process that is killed, and servers in statics, which are never dropped. Because each test runs in a thread of
+//! its own and a shared server must outlive the test that asked for it first, all servers are started by one thread
+//! that lives as long as the process.
+
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Mutex, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{self, Signal};
+use nix::unistd::Pid;
+
+use super::READY;
+use super::config::{Listener, Storage, binary, configure};
+
+/// How many last lines of a log a failure shows.
+const TAIL: usize = 25;
+
+/// A running server.
+pub(super) struct Process {
+    pub(super) address: String,
+    child: Mutex<Child>,
+    log: PathBuf,
+}
+
+// === impl Process ===
+
+impl Process {
+    /// Starts a server with its files in `folder` and waits until it answers.
+    pub(super) fn start(folder: &Path, storage: &Storage<'_>, listener: &Listener<'_>) -> Self {
+        // The port is free when it is chosen, not when it is bound: somebody may be faster.
+        let attempt = |_| Self::try_start(folder, storage, listener);
+        (0..3).find_map(attempt).unwrap_or_else(|| {
+            let log = fs::read_to_string(folder.join("vault.log")).unwrap_or_default();
+            panic!("Vault did not start in three attempts:\n{log}")
+        })
+    }
+
+    fn try_start(folder: &Path, storage: &Storage<'_>, listener: &Listener<'_>) -> Option<Self> {
+        let (file, address) = configure(folder, storage, listener);
+        let path = folder.join("vault.log");
+        let log = File::create(&path).expect("cannot write the server's log");
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--pdeathsig", "KILL"])
+            .arg(binary())
+            .arg("server")
+            .arg("-config")
+            .arg(file)
+            .env_clear()
+            .env("HOME", folder)
+            .env("PATH", "/usr/bin:/bin")
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a descriptor is free"))
+            .stderr(log);
+        let process = Self {
+            address,
+            child: Mutex::new(spawn(command)),
+            log: path,
+        };
+        process.wait_until_it_answers().then_some(process)
+    }
+
+    /// False when it ended instead.
+    fn wait_until_it_answers(&self) -> bool {
+        let end = Instant::now() + READY;
+        // Written once its listeners are bound, so no other process on the port can be mistaken for it.
+        while !self.log().contains("Vault server started!") {
+            let mut child = self.child.lock().expect("nobody panics with it");
+            if child.try_wait().expect("the child is ours").is_some() {
+                return false;
+            }
+            drop(child);
+            assert!(
+                Instant::now() < end,
+                "Vault does not answer\n{}",
+                self.log_tail()
+            );
+            thread::sleep(Duration::from_millis(20));
+        }
+        true
+    }
+
+    pub(super) fn signal(&self, signal: Signal) {
+        let id = self.child.lock().expect("nobody panics with it").id();
+        let pid = Pid::from_raw(i32::try_from(id).expect("Linux process ids fit"));
+        signal::kill(pid, signal).expect("the server runs");
+    }
+
+    pub(super) fn stop(&self) {
+        let mut child = self.child.lock().expect("nobody panics with it");
+        // Fails when it has ended already, which is what is wanted.
+        drop(child.kill());
+        child.wait().expect("the child is ours");
+    }
+
+    pub(super) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// The end of the log, with a heading.
+    pub(super) fn log_tail(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        let tail = &lines[lines.len().saturating_sub(TAIL)..];
+        format!("--- log of Vault at {}\n{}", self.address, tail.join("\n"))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Starts `command` from the thread that lives as long as this process.
+fn spawn(command: Command) -> Child {
+    type Order = (Command, Sender<Child>);
+    static STARTER: OnceLock<Mutex<Sender<Order>>> = OnceLock::new();
+    let starter = STARTER.get_or_init(|| {
+        let (orders, inbox) = mpsc::channel::<Order>();
+        thread::spawn(move || {
+            for (mut command, reply) in inbox {
+                let child = command
+                    .spawn()
+                    .expect("cannot start setpriv (package util-linux)");
+                // The one who ordered waits for it.
+                reply.send(child).expect("somebody waits for the server");
+            }
+        });
+        Mutex::new(orders)
+    });
+    let (reply, answer) = mpsc::channel();
+    let order = (command, reply);
+    starter
+        .lock()
+        .expect("nobody panics with it")
+        .send(order)
+        .expect("the starter lives");
+    answer.recv().expect("the starter started the server")
+}

@@ -1,0 +1,75 @@
+//! What every case needs: a session on a scripted server, and answers.
+
+use std::time::{Duration, Instant};
+
+use envlatch_test_support::{Answer, Request, ScriptedServer};
+use envlatch_vault::{Auth, Client, Session, Settings};
+
+pub(crate) const TOKEN: &str = "hvs.token-canary-1";
+
+/// Far enough away that only a hanging case reaches it.
+pub(crate) fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(20)
+}
+
+pub(crate) fn settings(urls: &[&str]) -> Settings {
+    Settings::new(urls.iter().map(|url| url.parse().unwrap()).collect())
+}
+
+pub(crate) fn session_with(settings: Settings) -> Session {
+    Session::new(Client::new(settings).unwrap(), Auth::Token(TOKEN.into()))
+}
+
+pub(crate) fn session(urls: &[&str]) -> Session {
+    session_with(settings(urls))
+}
+
+/// A session that asks once.
+pub(crate) fn impatient(urls: &[&str]) -> Session {
+    session_with(Settings {
+        max_retries: Some(0),
+        ..settings(urls)
+    })
+}
+
+pub(crate) fn approle() -> Auth {
+    Auth::AppRole {
+        mount: "approle".to_owned(),
+        role_id: "role-id-canary-2".into(),
+        secret_id: envlatch_vault::SecretId::Plain(envlatch_vault::Source::Value(
+            "secret-id-canary-3".into(),
+        )),
+    }
+}
+
+/// An answer with these header lines, and the end of the connection.
+pub(crate) fn raw(status: u16, headers: &str, body: &str) -> Answer {
+    Answer::Raw(
+        format!("HTTP/1.1 {status} Scripted\r\nconnection: close\r\n{headers}\r\n{body}")
+            .into_bytes(),
+    )
+}
+
+pub(crate) fn secret() -> Answer {
+    Answer::json(200, r#"{"data":{"key":"value"}}"#)
+}
+
+pub(crate) fn denied() -> Answer {
+    Answer::json(403, r#"{"errors":["permission denied"]}"#)
+}
+
+pub(crate) fn logged_in(token: &str) -> Answer {
+    Answer::json(200, &format!(r#"{{"auth":{{"client_token":"{token}"}}}}"#))
+}
+
+/// The paths of the requests so far.
+pub(crate) fn paths(server: &ScriptedServer) -> Vec<String> {
+    let requests: Vec<Request> = server.requests();
+    requests.into_iter().map(|request| request.path).collect()
+}
+
+/// An address where nothing listens.
+pub(crate) fn nobody() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
+}
