@@ -123,7 +123,7 @@ fn case(sides: &[Side; 3], name: &str, rounds: usize, report: &mut Report) -> Re
         &format!("{name}_cpu_ms"),
         "ms of processor time",
         launcher.cpu_ms(),
-        2,
+        3,
     );
     report.judge(&format!("{name}_rss_kib"), "KiB of the launcher", peak, 0);
     Ok(())

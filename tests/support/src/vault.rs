@@ -212,9 +212,13 @@ impl Vault {
     #[track_caller]
     #[must_use]
     pub fn wrapped(&self, method: &str, path: &str, body: &Value) -> String {
-        let (status, answer) = self.api.send_with(method, path, body, &[("x-vault-wrap-ttl", "5m")]);
+        let (status, answer) =
+            self.api
+                .send_with(method, path, body, &[("x-vault-wrap-ttl", "5m")]);
         let token = answer["wrap_info"]["token"].as_str();
-        token.unwrap_or_else(|| panic!("{method} {path}: status {status}, {answer}")).to_owned()
+        token
+            .unwrap_or_else(|| panic!("{method} {path}: status {status}, {answer}"))
+            .to_owned()
     }
 
     /// Writes a secret to the KV engine of version 2 at `secret/`; `path` is without `data/`.
