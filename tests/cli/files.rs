@@ -198,7 +198,7 @@ fn a_size_at_the_limit_passes() {
 
 /// A volume that is replaced as fast as possible: every start sees one generation, whole.
 #[test]
-fn a_swap_never_mixes_generations() {
+fn l14_a_swap_never_mixes_generations() {
     let generation = |number: u32| -> Vec<(String, Vec<u8>)> {
         (0..20)
             .map(|file| (format!("F{file}"), format!("{number}").into_bytes()))

@@ -7,7 +7,7 @@ use envlatch_test_support::{Program, TempDir, Vault, test_child};
 use serde_json::json;
 
 /// A root with the launcher and the test child, and a program that starts the launcher in it.
-fn empty_root(vault: &Vault) -> (TempDir, Program) {
+pub(crate) fn empty_root(vault: &Vault) -> (TempDir, Program) {
     let root = TempDir::new().unwrap();
     let binary = std::env::var_os("ENVLATCH_BIN")
         .expect("ENVLATCH_BIN names the static binary; scripts/test servers sets it");
@@ -32,13 +32,13 @@ fn empty_root(vault: &Vault) -> (TempDir, Program) {
     (root, program)
 }
 
-fn write(root: &TempDir, path: &str, content: &str) {
+pub(crate) fn write(root: &TempDir, path: &str, content: &str) {
     let path = root.path().join(path);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, content).unwrap();
 }
 
-fn succeeds(program: &Program) {
+pub(crate) fn succeeds(program: &Program) {
     assert_eq!(program.run().success().report().env("A").unwrap(), "v");
 }
 

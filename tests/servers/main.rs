@@ -4,6 +4,7 @@
 
 mod auth;
 mod canary;
+mod dns;
 mod empty_root;
 mod faults;
 mod leases;
