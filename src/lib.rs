@@ -46,8 +46,6 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use log::Level;
-
 use cli::{Verb, Words};
 use environment::Environment;
 use problem::{Exit, Problem, Problems};
@@ -128,7 +126,7 @@ fn fail_with(problems: &Problems, output: Option<&Output>) -> u8 {
     let format = output.map_or(logging::Format::Text, |output| output.format);
     let line = logging::line(
         format,
-        Level::Error,
+        logging::Level::Error,
         &problems.message(),
         problems.details(),
     );

@@ -1,9 +1,24 @@
 //! Messages to stderr, as text or JSON lines. stdout belongs to the program that is started.
+//!
+//! This is a dozen lines of its own, because the `log` and `tracing` crates are compiled out: what other crates would say
+//! through them cost a fifteenth of the binary, and a page fault at every start for each page of their call sites.
 
+use std::fmt;
 use std::io::Write as _;
+use std::str::FromStr;
+use std::sync::OnceLock;
 
 use envlatch_secret::Value;
-use log::{Level, LevelFilter, Log, Metadata, Record};
+
+/// How much a message matters; later ones matter less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Level {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
 
 /// The form of messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -11,18 +26,33 @@ pub(crate) enum Format {
     /// `envlatch: warning: …`
     #[default]
     Text,
-    /// `{"level":"warn","message":"…"}`
+    /// `{"level":"warning","message":"…"}`
     Json,
 }
 
-struct Stderr(Format);
+/// Which messages are printed, and how. Until it is set, none is but the last words of a failure.
+static OUTPUT: OnceLock<(Level, Format)> = OnceLock::new();
 
-/// From now on messages of `level` and above are printed. Only this product's own: libraries below say things that help
-/// nobody, and were not read for what they might show.
-pub(crate) fn init(level: LevelFilter, format: Format) {
-    // A second logger in one process is only possible in tests, where the first one serves.
-    if log::set_boxed_logger(Box::new(Stderr(format))).is_ok() {
-        log::set_max_level(level);
+/// From now on messages of `level` and above are printed.
+pub(crate) fn init(level: Level, format: Format) {
+    // Set once per process; only a test sets it again, to the same.
+    let _already_set = OUTPUT.set((level, format));
+}
+
+/// Something that somebody should look at, though it stops nothing.
+pub(crate) fn warn(message: fmt::Arguments<'_>) {
+    log(Level::Warn, message);
+}
+
+/// A step, for finding a fault.
+#[cfg(feature = "vault")]
+pub(crate) fn debug(message: fmt::Arguments<'_>) {
+    log(Level::Debug, message);
+}
+
+fn log(level: Level, message: fmt::Arguments<'_>) {
+    if let Some((_, format)) = OUTPUT.get().filter(|(most, _)| level <= *most) {
+        print(&line(*format, level, &message.to_string(), Vec::new()));
     }
 }
 
@@ -65,23 +95,19 @@ pub(crate) fn print(line: &[u8]) {
     let _nobody_listens = std::io::stderr().lock().write_all(line);
 }
 
-// === impl Stderr ===
+// === impl Level ===
 
-impl Log for Stderr {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().starts_with("envlatch")
-    }
+impl FromStr for Level {
+    type Err = &'static str;
 
-    fn log(&self, record: &Record<'_>) {
-        if self.enabled(record.metadata()) {
-            print(&line(
-                self.0,
-                record.level(),
-                &record.args().to_string(),
-                Vec::new(),
-            ));
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.to_ascii_lowercase().as_str() {
+            "error" => Ok(Self::Error),
+            "warn" => Ok(Self::Warn),
+            "info" => Ok(Self::Info),
+            "debug" => Ok(Self::Debug),
+            "trace" => Ok(Self::Trace),
+            _ => Err("is none of error, warn, info, debug and trace"),
         }
     }
-
-    fn flush(&self) {}
 }

@@ -5,8 +5,6 @@
 //! `PYTHONUNBUFFERED`) is not refused. References in a variable's value and `--env` name their variable in the manifest,
 //! so they are not bulk and not restricted.
 
-use wildmatch::WildMatch;
-
 /// One refused name: the name or family, what it would do, and where that is documented.
 type Entry = (&'static str, &'static str, &'static str);
 
@@ -195,8 +193,17 @@ pub(crate) const REFUSED: &[Entry] = &[
 pub(crate) fn reason(name: &str) -> Option<&'static str> {
     REFUSED
         .iter()
-        .find(|(pattern, ..)| WildMatch::new(pattern).matches(name))
+        .find(|(pattern, ..)| stands_for(pattern, name))
         .map(|(_, reason, _)| *reason)
+}
+
+/// A family is written with `*` at one end.
+fn stands_for(pattern: &str, name: &str) -> bool {
+    match (pattern.strip_suffix('*'), pattern.strip_prefix('*')) {
+        (Some(start), _) => name.starts_with(start),
+        (_, Some(end)) => name.ends_with(end),
+        _ => pattern == name,
+    }
 }
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ impl Resolver<'_> {
         };
         for segment in segments {
             let bytes = match segment {
-                Segment::Text(text) => Some(Secret::new(text.clone())),
+                Segment::Text(text) => Some(text.clone()),
                 Segment::Reference(reference) => match self.part(reference, variable) {
                     Ok(part) => {
                         source.version = source.version.or(part.version);
@@ -91,7 +91,7 @@ impl Resolver<'_> {
     fn part(&self, reference: &Reference, variable: &Variable) -> Result<Part, Option<Problem>> {
         match &reference.target {
             Target::File { path, selector } => self
-                .file(path, selector.as_ref(), variable.explicit)
+                .file(reference, path, selector.as_ref(), variable.explicit)
                 .map_err(Some),
             Target::Read { path, selector, .. } | Target::Write { path, selector, .. } => {
                 self.keys(reference, path, selector)
@@ -118,31 +118,39 @@ impl Resolver<'_> {
         match self.answer(reference) {
             Some(Ok(Answer::Keys { data, version })) => {
                 let place = format!("{path} has no key");
-                let mut part = self.select(selector, data, &place).map_err(Some)?;
+                let mut part = self
+                    .select(reference, selector, data, &place)
+                    .map_err(Some)?;
                 part.version = *version;
                 Ok(part)
             }
             Some(Err(refusal)) if refusal.absent => {
                 let absent = || Problem::new(refusal.exit, &refusal.text);
-                self.absent(selector.absence(), absent)
+                self.absent(reference, absent)
                     .map_err(|_reported_with_the_request| None)
             }
             _ => Err(None),
         }
     }
 
-    fn select(&self, selector: &Selector, data: &Value, place: &str) -> Result<Part, Problem> {
+    fn select(
+        &self,
+        reference: &Reference,
+        selector: &Selector,
+        data: &Value,
+        place: &str,
+    ) -> Result<Part, Problem> {
         match selector.select(data) {
             Ok(Selected::Found(value)) => Ok(Part::of(value)),
-            Ok(Selected::Absent { similar }) => self.absent(selector.absence(), || {
-                let hint = similar.map_or_else(
-                    || format!("; write {}? if it may be absent", selector.name()),
-                    |similar| format!("; did you mean `{similar}`?"),
-                );
-                Problem::new(
-                    Exit::Missing,
-                    format!("{place} `{}`{hint}", selector.name()),
-                )
+            Ok(Selected::Absent { key, similar }) => self.absent(reference, || {
+                let hint = match similar {
+                    Some(similar) => format!("; did you mean `{similar}`?"),
+                    None if key != selector.name() => {
+                        format!("; write `{key} | default \"…\"` if it may be absent")
+                    }
+                    None => format!("; write {key}? if it may be absent"),
+                };
+                Problem::new(Exit::Missing, format!("{place} `{key}`{hint}"))
             }),
             Err(error) => Err(Problem::new(Exit::Data, error.to_string())),
         }
@@ -150,13 +158,13 @@ impl Resolver<'_> {
 
     fn absent(
         &self,
-        absence: &Absence,
+        reference: &Reference,
         problem: impl FnOnce() -> Problem,
     ) -> Result<Part, Problem> {
-        match absence {
+        match reference.absence() {
             Absence::Default(text) => Ok(Part {
                 default_used: true,
-                ..Part::of(text.as_str().into())
+                ..Part::of(text.clone())
             }),
             Absence::Optional => Ok(Part::absent()),
             Absence::Required if self.settings.ignore_missing => Ok(Part::absent()),
@@ -166,6 +174,7 @@ impl Resolver<'_> {
 
     fn file(
         &self,
+        reference: &Reference,
         path: &str,
         selector: Option<&Selector>,
         explicit: bool,
@@ -174,11 +183,8 @@ impl Resolver<'_> {
             Ok(content) => content,
             Err(error) => {
                 let problem = || Problem::new(error.exit(), format!("file {path}: {error}"));
-                let required = Absence::Required;
                 return match error {
-                    ReadError::Absent => {
-                        self.absent(selector.map_or(&required, Selector::absence), problem)
-                    }
+                    ReadError::Absent => self.absent(reference, problem),
                     _ => Err(problem()),
                 };
             }
@@ -187,7 +193,12 @@ impl Resolver<'_> {
             Some(selector) => {
                 let not_json = |error| Problem::new(Exit::Data, format!("file {path}: {error}"));
                 let document = Value::parse(content.expose()).map_err(not_json)?;
-                self.select(selector, &document, &format!("file {path} has nothing at"))
+                self.select(
+                    reference,
+                    selector,
+                    &document,
+                    &format!("file {path} has nothing at"),
+                )
             }
             None if explicit && !self.settings.keep_newline => Ok(Part::of(trim_newlines(content))),
             None => Ok(Part::of(content)),
@@ -274,24 +285,7 @@ fn about(variable: &Variable, problem: Problem) -> Problems {
 
 /// The references of a value as a person wrote them, without what may be secret.
 fn spelled(variable: &Variable) -> String {
-    let spell = |reference: &Reference| {
-        let scheme = reference.scheme.prefix();
-        match &reference.target {
-            Target::Login => format!("{scheme}login"),
-            Target::Transit(_) => format!("{scheme}(transit ciphertext)"),
-            Target::Read { path, selector, .. } => format!("{scheme}{path}#{}", selector.name()),
-            Target::Write { path, selector, .. } => format!(">>{scheme}{path}#{}", selector.name()),
-            Target::File { path, selector } => {
-                format!(
-                    "{scheme}{path}{}",
-                    selector
-                        .as_ref()
-                        .map_or(String::new(), |selector| format!("#{}", selector.name()))
-                )
-            }
-        }
-    };
-    let spelled: Vec<String> = variable.references().map(spell).collect();
+    let spelled: Vec<String> = variable.references().map(Reference::to_string).collect();
     if spelled.is_empty() {
         "inherited".to_owned()
     } else {

@@ -5,13 +5,14 @@
 use std::ffi::{OsStr, OsString};
 use std::time::{Duration, Instant};
 
-use envlatch_vault::{Class, Client, Error, Reply, Session, from_environment, may_mint};
+use envlatch_vault::{Class, Client, Error, Reply, Session, Severity, from_environment, may_mint};
 use futures_util::stream::{self, StreamExt as _};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use tokio::net::unix::pipe::Receiver;
 use tokio::runtime::Runtime;
 
 use crate::environment::Environment;
+use crate::logging;
 use crate::plan::family;
 use crate::problem::{Exit, Problem, Problems};
 use crate::request::{Answer, Answers, Family, Refusal, Request, What};
@@ -106,9 +107,9 @@ impl Server {
             {
                 return answers;
             }
-            log::warn!(
+            logging::warn(format_args!(
                 "it is unknown whether a request was carried out; its token is revoked, and it is sent anew after a new login"
-            );
+            ));
         }
         self.ask(&minting).0
     }
@@ -288,8 +289,16 @@ fn session(
         .settings
         .redirect_hosts
         .clone_from(&settings.server.redirect_hosts);
+    configuration.settings.report = report;
     let client = Client::new(configuration.settings).map_err(named)?;
     Ok(Session::new(client, configuration.auth))
+}
+
+fn report(severity: Severity, message: std::fmt::Arguments<'_>) {
+    match severity {
+        Severity::Warning => logging::warn(message),
+        Severity::Debug => logging::debug(message),
+    }
 }
 
 /// A setting of the server by its variable's name: options first, then the variables of the family that is meant.

@@ -15,11 +15,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use envlatch_reference::{BulkPath, Parsed, nearest, parse_explicit};
-use log::LevelFilter;
 
 use crate::cli::Words;
 use crate::environment::Environment;
-use crate::logging::Format;
+use crate::logging::{self, Format, Level};
 use crate::name::{self, Mapping, Patterns, Selection};
 use crate::options;
 use crate::problem::{Exit, Problems};
@@ -78,7 +77,7 @@ pub(crate) enum OnConflict {
 
 /// Where messages go; usable even when every other setting is wrong.
 pub(crate) struct Output {
-    pub(crate) level: LevelFilter,
+    pub(crate) level: Level,
     pub(crate) format: Format,
     pub(crate) termination_log: PathBuf,
 }
@@ -205,15 +204,18 @@ fn explicit_line(line: &[u8], place: String) -> Result<Explicit, Problems> {
 /// An unknown `ENVLATCH_*` name is no error, because Kubernetes makes such names for a Service called envlatch. One that
 /// differs from a setting by a slip of the fingers is worth a word.
 fn warn_of_slips(environment: &Environment) {
-    let known: Vec<String> = options::variables().collect();
-    for (name, _) in environment.iter() {
-        let Ok(name) = std::str::from_utf8(name) else {
+    let ours = environment
+        .iter()
+        .filter(|(name, _)| name.starts_with(b"ENVLATCH_"));
+    for name in ours.filter_map(|(name, _)| std::str::from_utf8(name).ok()) {
+        let known: Vec<String> = options::variables().collect();
+        if known.iter().any(|known| known == name) {
             continue;
-        };
-        let unknown = name.starts_with("ENVLATCH_") && !known.iter().any(|known| known == name);
-        let known = known.iter().map(String::as_str);
-        if let Some(meant) = nearest(name, known).filter(|_| unknown) {
-            log::warn!("{name} is no setting and is ignored; did you mean {meant}?");
+        }
+        if let Some(meant) = nearest(name, known.iter().map(String::as_str)) {
+            logging::warn(format_args!(
+                "{name} is no setting and is ignored; did you mean {meant}?"
+            ));
         }
     }
 }
@@ -229,7 +231,7 @@ impl Output {
         let level = given
             .parsed("log-level", &mut problems)
             .or(peers.0)
-            .unwrap_or(LevelFilter::Warn);
+            .unwrap_or(Level::Warn);
         let format = given
             .parsed("log-format", &mut problems)
             .or(peers.1)

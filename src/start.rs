@@ -14,6 +14,7 @@ use crate::cli::Words;
 use crate::command;
 use crate::dir;
 use crate::environment::Environment;
+use crate::logging;
 use crate::merge::{Candidate, Merged, Removal, Source};
 use crate::name::shown;
 use crate::plan::Plan;
@@ -127,7 +128,7 @@ fn directory(path: &Path, settings: &Settings) -> Result<Vec<Candidate>, Problem
             trim_newlines(file.content)
         };
         if content.is_empty() {
-            log::warn!("{} is empty", path.join(&file.path).display());
+            logging::warn(format_args!("{} is empty", path.join(&file.path).display()));
         }
         entries.push((file.path.as_bytes().to_vec(), content));
     }

@@ -1,27 +1,39 @@
 //! One reference: what stands after its scheme.
 //!
-//! The path ends at the first `#` outside `${ }`, the key at the second. In a key that is no template, `?` at its end
-//! makes it optional and `:-` begins the text that stands in for it; both may also follow a version. Whichever of `#` and
-//! `:-` comes first decides, so a default text may hold `#`. A secret that has a key of exactly that spelling (`a?`,
-//! `a:-b`, up to the next `#`) is meant first: [`Selector`] tries it before anything else.
+//! The path ends at the first `#`, the key at the second one outside `${ }`. In a key that is no template, `?` at its end
+//! makes it optional and `:-` begins the text that stands in for it; both may stand behind the version instead. Whichever
+//! of `#` and `:-` comes first decides, so a default text may hold `#` (`vault:p#url:-redis://h:6379#0`) and a version goes
+//! before it (`vault:p#k#3:-text`). In a write the arguments begin at the first `#` after the key, whatever precedes it.
+//!
+//! A secret that has a key of exactly the spelling of the key slot (`a?`, `a:-b`, `/a`) is meant first: [`Selector`] tries
+//! that before anything else. A template has its own `default`, so `?` and `:-` after it are its text; behind its version
+//! they say what happens when path, version or a key in it is absent.
+//!
+//! `file:PATH#?` and `file:PATH#:-text` are about the file itself, since a `?` in the path belongs to the path.
 
-use std::ops::Range;
+use std::fmt;
 
 use envlatch_secret::{Secret, Value};
 
-use crate::bulk::version_number;
-use crate::select::{Absence, Key, Selector};
-use crate::template::Template;
+use crate::bulk::parse_version;
+use crate::error::{ParseError, ParseErrorKind};
+use crate::pointer::Pointer;
+use crate::select::{Key, Selector};
+use crate::template::{SyntaxError, Template};
 use crate::value::Scheme;
-use crate::{ParseError, ParseErrorKind, path};
+use crate::{braces, path};
 
 /// A reference: where a secret is, and which part of it is meant.
+///
+/// `Display` gives scheme, path, key and version for messages; never the arguments of a write, a default text or the text
+/// of a template, which may hold secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
     /// How it was written
     pub scheme: Scheme,
     /// What it asks for
     pub target: Target,
+    absence: Absence,
 }
 
 /// What a reference asks for.
@@ -53,255 +65,222 @@ pub enum Target {
     File {
         /// As written
         path: String,
-        /// A part of its content as JSON; all of it when absent
+        /// A part of its content as JSON; all of it, byte for byte, when absent
         selector: Option<Selector>,
     },
 }
 
-// === impl Reference ===
-
-impl Reference {
-    /// What happens when the path, version or key definitely does not exist.
-    #[must_use]
-    pub fn absence(&self) -> &Absence {
-        match &self.target {
-            Target::Read { selector, .. }
-            | Target::Write { selector, .. }
-            | Target::File {
-                selector: Some(selector),
-                ..
-            } => selector.absence(),
-            Target::Login | Target::Transit(_) | Target::File { selector: None, .. } => {
-                &Absence::Required
-            }
-        }
-    }
+/// What happens when a path, version, file or key definitely does not exist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Absence {
+    /// Nothing is started
+    Required,
+    /// The variable is unset
+    Optional,
+    /// This text stands in
+    Default(Secret),
 }
 
-/// Parses what stands after the scheme; `offset` is where that is in the value, for columns.
-pub(crate) fn parse(
-    scheme: Scheme,
-    write: bool,
-    body: &str,
-    offset: usize,
-) -> Result<Reference, ParseError> {
-    Body {
+/// A part of the value, and where it starts in it.
+#[derive(Clone, Copy)]
+pub(crate) struct Part<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) offset: usize,
+}
+
+/// Parses what stands after the scheme.
+pub(crate) fn parse(scheme: Scheme, write: bool, body: Part<'_>) -> Result<Reference, ParseError> {
+    let (target, absence) = match scheme {
+        Scheme::File => file(body)?,
+        _ if write => self::write(scheme, body)?,
+        _ if body.text == "login" => (Target::Login, Absence::Required),
+        _ if is_transit(body.text) => (
+            Target::Transit(format!("vault:{}", body.text).into()),
+            Absence::Required,
+        ),
+        _ => read(scheme, body)?,
+    };
+    Ok(Reference {
         scheme,
-        text: body,
-        offset,
-    }
-    .target(write)
-    .map(|target| Reference { scheme, target })
+        target,
+        absence,
+    })
 }
 
-struct Body<'a> {
-    scheme: Scheme,
-    text: &'a str,
-    offset: usize,
-}
-
-// === impl Body ===
-
-impl<'a> Body<'a> {
-    fn target(&self, write: bool) -> Result<Target, ParseError> {
-        if let Some(index) = self.text.find(char::is_control).filter(|_| !write) {
-            return self.fail(index, ParseErrorKind::Character);
-        }
-        match self.scheme {
-            Scheme::File => self.file(),
-            _ if write => self.write(),
-            _ if self.text == "login" => Ok(Target::Login),
-            _ if is_transit(self.text) => {
-                Ok(Target::Transit(format!("vault:{}", self.text).into()))
-            }
-            _ => self.read(),
-        }
-    }
-
-    fn read(&self) -> Result<Target, ParseError> {
-        let (path, rest) = self.path()?;
-        let (key, absence, version) = self.read_key(rest)?;
-        let selector = self.selector(key, absence)?;
-        Ok(Target::Read {
+fn read(scheme: Scheme, body: Part<'_>) -> Result<(Target, Absence), ParseError> {
+    let (path, rest) = path(scheme, body)?;
+    let hash = if is_template(rest.text) {
+        hash_outside_actions(rest)?
+    } else {
+        let default = rest.text.find(":-").unwrap_or(rest.text.len());
+        rest.text[..default].find('#')
+    };
+    let Some(hash) = hash else {
+        let (selector, absence) = selector(rest)?;
+        return Ok((
+            Target::Read {
+                path,
+                version: None,
+                selector,
+            },
+            absence,
+        ));
+    };
+    let (selector, absence) = selector(rest.before(hash))?;
+    let (digits, behind) = absence_of(rest.after(hash));
+    let version = parse_version(digits.text).map_err(|kind| digits.error(kind))?;
+    let absence = if behind == Absence::Required {
+        absence
+    } else {
+        behind
+    };
+    Ok((
+        Target::Read {
             path,
             version,
             selector,
-        })
-    }
+        },
+        absence,
+    ))
+}
 
-    fn write(&self) -> Result<Target, ParseError> {
-        let (path, rest) = self.path()?;
-        let (key, arguments) = match self.find(rest.clone(), "#") {
-            None => (rest, Value::Object(Vec::new())),
-            Some(hash) => (rest.start..hash, self.arguments(hash + 1..rest.end)?),
-        };
-        let (key, absence) = self.suffix(key);
-        Ok(Target::Write {
+fn write(scheme: Scheme, body: Part<'_>) -> Result<(Target, Absence), ParseError> {
+    let (path, rest) = path(scheme, body)?;
+    let hash = if is_template(rest.text) {
+        hash_outside_actions(rest)?
+    } else {
+        rest.text.find('#')
+    };
+    let arguments = match hash {
+        None => Value::Object(Vec::new()),
+        Some(hash) => arguments(rest.after(hash))?,
+    };
+    let (selector, absence) = selector(rest.before(hash.unwrap_or(rest.text.len())))?;
+    Ok((
+        Target::Write {
             path,
             arguments,
-            selector: self.selector(key, absence)?,
-        })
-    }
-
-    fn file(&self) -> Result<Target, ParseError> {
-        let (path, pointer) = match self.text.split_once('#') {
-            None => (self.text, None),
-            Some((path, _)) => (path, Some(path.len() + 1..self.text.len())),
-        };
-        if path.is_empty() {
-            return self.fail(
-                0,
-                path::parse("").map_or_else(ParseErrorKind::Path, |_| ParseErrorKind::EmptyKey),
-            );
-        }
-        let selector = match pointer {
-            None => None,
-            Some(key) => {
-                let (key, absence) = self.suffix(key);
-                if !self.text[key.clone()].starts_with('/') {
-                    return self.fail(key.start, ParseErrorKind::Pointer);
-                }
-                Some(self.selector(key, absence)?)
-            }
-        };
-        Ok(Target::File {
-            path: path.to_owned(),
             selector,
-        })
-    }
+        },
+        absence,
+    ))
+}
 
-    /// The path, and where the rest after its `#` is.
-    fn path(&self) -> Result<(String, Range<usize>), ParseError> {
-        let Some(hash) = self.find(0..self.text.len(), "#") else {
-            return self.fail(0, ParseErrorKind::NoKey(self.scheme.prefix()));
-        };
-        let path = path::parse(&self.text[..hash]).or_else(|error| self.fail(0, error.into()))?;
-        Ok((path, hash + 1..self.text.len()))
+fn file(body: Part<'_>) -> Result<(Target, Absence), ParseError> {
+    let hash = body.text.find('#');
+    let path = body.before(hash.unwrap_or(body.text.len()));
+    path.refuse_control_characters()?;
+    if path.text.is_empty() {
+        return Err(body.error(ParseErrorKind::NoFile));
     }
-
-    /// Key, what happens when it is absent, and version.
-    fn read_key(
-        &self,
-        rest: Range<usize>,
-    ) -> Result<(Range<usize>, Absence, Option<u32>), ParseError> {
-        let hash = self.find(rest.clone(), "#");
-        let default = self
-            .find(rest.clone(), ":-")
-            .filter(|_| !self.is_template(rest.clone()));
-        let (Some(hash), true) = (
-            hash,
-            default.is_none_or(|default| hash.is_some_and(|hash| hash < default)),
-        ) else {
-            let (key, absence) = self.suffix(rest);
-            return Ok((key, absence, None));
-        };
-        let (key, own) = self.suffix(rest.start..hash);
-        let (version, absence) = self.suffix_of_any(hash + 1..rest.end);
-        let absence = if absence == Absence::Required {
-            own
-        } else {
-            absence
-        };
-        match &self.text[version.clone()] {
-            "" => self.fail(hash + 1, ParseErrorKind::EmptyVersion),
-            digits => match version_number(digits) {
-                Some(number) => Ok((key, absence, Some(number))),
-                None => self.fail(hash + 1, ParseErrorKind::Version),
-            },
-        }
-    }
-
-    /// Splits `?` or `:-text` off a key, unless it is a template, which has `default` for that.
-    fn suffix(&self, key: Range<usize>) -> (Range<usize>, Absence) {
-        if self.is_template(key.clone()) {
-            (key, Absence::Required)
-        } else {
-            self.suffix_of_any(key)
-        }
-    }
-
-    fn suffix_of_any(&self, part: Range<usize>) -> (Range<usize>, Absence) {
-        let text = &self.text[part.clone()];
-        match (text.split_once(":-"), text.strip_suffix('?')) {
-            (Some((key, default)), _) => (
-                part.start..part.start + key.len(),
-                Absence::Default(default.to_owned()),
-            ),
-            (None, Some(key)) => (part.start..part.start + key.len(), Absence::Optional),
-            (None, None) => (part, Absence::Required),
-        }
-    }
-
-    fn selector(&self, key: Range<usize>, absence: Absence) -> Result<Selector, ParseError> {
-        let text = &self.text[key.clone()];
-        if text.is_empty() {
-            return self.fail(key.start, ParseErrorKind::EmptyKey);
-        }
-        let parsed = if self.is_template(key.clone()) {
-            let template =
-                Template::parse(text).or_else(|error| self.fail(key.start, error.into()))?;
-            Key::Template(template)
-        } else if text.starts_with('/') {
-            Key::Pointer(
-                pointer(text).map_or_else(|| self.fail(key.start, ParseErrorKind::Pointer), Ok)?,
-            )
-        } else {
-            Key::Name
-        };
-        let spelling = self.text[key.start..].split('#').next().unwrap_or(text);
-        let literal = if matches!(parsed, Key::Template(_)) {
-            text
-        } else {
-            spelling
-        };
-        Ok(Selector {
-            name: text.to_owned(),
-            literal: literal.to_owned(),
-            key: parsed,
-            absence,
-        })
-    }
-
-    fn arguments(&self, json: Range<usize>) -> Result<Value, ParseError> {
-        match Value::parse(self.text[json.clone()].as_bytes()) {
-            Ok(object @ Value::Object(_)) => Ok(object),
-            Ok(_) => self.fail(json.start, ParseErrorKind::NoObject),
-            Err(error) => self.fail(json.start, ParseErrorKind::Arguments(error)),
-        }
-    }
-
-    fn is_template(&self, key: Range<usize>) -> bool {
-        let text = &self.text[key];
-        let opens = text.find("${");
-        let ends = text.find(":-").into_iter().chain(text.find('#')).min();
-        opens.is_some_and(|opens| ends.is_none_or(|ends| opens < ends))
-    }
-
-    /// Where `pattern` stands within `part` outside `${ }`.
-    fn find(&self, part: Range<usize>, pattern: &str) -> Option<usize> {
-        let mut position = part.start;
-        while position < part.end {
-            let rest = &self.text[position..part.end];
-            if rest.starts_with(pattern) {
-                return Some(position);
+    let (selector, absence) = match hash {
+        None => (None, Absence::Required),
+        Some(hash) => match absence_of(body.after(hash)) {
+            (Part { text: "", .. }, absence) if absence != Absence::Required => (None, absence),
+            (key, _) if !key.text.is_empty() && !key.text.starts_with('/') => {
+                return Err(key.error(ParseErrorKind::Pointer));
             }
-            position += match rest
-                .strip_prefix("${")
-                .and_then(crate::template::end_of_action)
-            {
-                Some(length) => 2 + length,
-                None => rest.chars().next().map_or(1, char::len_utf8),
-            };
-        }
-        None
-    }
+            _ => {
+                let (selector, absence) = selector(body.after(hash))?;
+                (Some(selector), absence)
+            }
+        },
+    };
+    Ok((
+        Target::File {
+            path: path.text.to_owned(),
+            selector,
+        },
+        absence,
+    ))
+}
 
-    fn fail<T>(&self, index: usize, kind: ParseErrorKind) -> Result<T, ParseError> {
-        Err(ParseError {
-            column: self.offset + index + 1,
-            kind,
-        })
+/// The path, and what follows its `#`.
+fn path(scheme: Scheme, body: Part<'_>) -> Result<(String, Part<'_>), ParseError> {
+    let hash = body
+        .text
+        .find('#')
+        .ok_or_else(|| body.error(ParseErrorKind::NoKey(scheme.prefix())))?;
+    let path = path::parse(&body.text[..hash]).map_err(|error| body.error(error.into()))?;
+    Ok((path, body.after(hash)))
+}
+
+/// The key slot: which part is meant, and what happens when it is absent.
+fn selector(slot: Part<'_>) -> Result<(Selector, Absence), ParseError> {
+    if is_template(slot.text) {
+        let template = Template::parse(slot.text).map_err(|error| ParseError {
+            column: slot.offset + error.column,
+            ..error
+        })?;
+        return Ok((
+            Selector {
+                key: Key::Template(template),
+                literal: None,
+            },
+            Absence::Required,
+        ));
     }
+    let (key, absence) = absence_of(slot);
+    key.refuse_control_characters()?;
+    if key.text.is_empty() {
+        return Err(key.error(ParseErrorKind::EmptyKey));
+    }
+    let key = if key.text.starts_with('/') {
+        Key::Pointer(Pointer::parse(key.text).ok_or_else(|| key.error(ParseErrorKind::Pointer))?)
+    } else {
+        Key::Name(key.text.to_owned())
+    };
+    Ok((
+        Selector {
+            key,
+            literal: Some(slot.text.into()),
+        },
+        absence,
+    ))
+}
+
+/// Splits `?` or `:-text` off.
+fn absence_of(part: Part<'_>) -> (Part<'_>, Absence) {
+    match (part.text.split_once(":-"), part.text.strip_suffix('?')) {
+        (Some((key, default)), _) => (part.before(key.len()), Absence::Default(default.into())),
+        (None, Some(key)) => (part.before(key.len()), Absence::Optional),
+        (None, None) => (part, Absence::Required),
+    }
+}
+
+fn arguments(json: Part<'_>) -> Result<Value, ParseError> {
+    match Value::parse(json.text.as_bytes()) {
+        Ok(object @ Value::Object(_)) => Ok(object),
+        Ok(_) => Err(json.error(ParseErrorKind::NoObject)),
+        Err(error) => Err(json.error(ParseErrorKind::Arguments(error))),
+    }
+}
+
+/// Whether an action `${` opens before anything else that could end the key.
+fn is_template(slot: &str) -> bool {
+    slot.find("${")
+        .is_some_and(|action| !slot[..action].contains('#') && !slot[..action].contains(":-"))
+}
+
+/// Where the first `#` outside `${ }` stands.
+fn hash_outside_actions(slot: Part<'_>) -> Result<Option<usize>, ParseError> {
+    let mut start = 0;
+    while let Some(found) = slot.text[start..]
+        .find(['#', '$'])
+        .map(|found| start + found)
+    {
+        let Some(action) = slot.text[found..].strip_prefix("${") else {
+            if slot.text[found..].starts_with('#') {
+                return Ok(Some(found));
+            }
+            start = found + 1;
+            continue;
+        };
+        let end = braces::closing(action.as_bytes(), 1)
+            .ok_or_else(|| slot.from(found).error(SyntaxError::Unclosed.into()))?;
+        start = found + "${".len() + end;
+    }
+    Ok(None)
 }
 
 /// `v1:…`, as the transit engine writes its ciphertexts after `vault:`.
@@ -310,28 +289,87 @@ fn is_transit(body: &str) -> bool {
     else {
         return false;
     };
-    !version.is_empty()
-        && version.bytes().all(|byte| byte.is_ascii_digit())
+    let digits = !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit());
+    digits
         && !ciphertext.is_empty()
-        && !body.contains('#')
+        && !ciphertext.contains(|character: char| character == '#' || character.is_control())
 }
 
-/// The parts of a JSON pointer (RFC 6901), unescaped.
-fn pointer(text: &str) -> Option<Vec<String>> {
-    text.split('/').skip(1).map(unescape).collect()
-}
+// === impl Part ===
 
-fn unescape(part: &str) -> Option<String> {
-    let mut pieces = part.split('~');
-    let mut unescaped = pieces.next()?.to_owned();
-    for piece in pieces {
-        let (escape, rest) = piece.split_at_checked(1)?;
-        unescaped.push(match escape {
-            "0" => '~',
-            "1" => '/',
-            _ => return None,
-        });
-        unescaped.push_str(rest);
+impl<'a> Part<'a> {
+    fn before(self, index: usize) -> Self {
+        Self {
+            text: &self.text[..index],
+            offset: self.offset,
+        }
     }
-    Some(unescaped)
+
+    fn from(self, index: usize) -> Self {
+        Self {
+            text: &self.text[index..],
+            offset: self.offset + index,
+        }
+    }
+
+    /// What follows the one byte at `index`.
+    fn after(self, index: usize) -> Self {
+        self.from(index + 1)
+    }
+
+    /// An error at the start of this part.
+    fn error(self, kind: ParseErrorKind) -> ParseError {
+        kind.at(self.offset)
+    }
+
+    fn refuse_control_characters(self) -> Result<(), ParseError> {
+        match self.text.find(char::is_control) {
+            None => Ok(()),
+            Some(index) => Err(self.from(index).error(ParseErrorKind::Character)),
+        }
+    }
+}
+
+// === impl Reference ===
+
+impl Reference {
+    /// What happens when the path, version, file or key definitely does not exist. A denial, a server that cannot be
+    /// reached and an answer that cannot be read are no absence.
+    #[must_use]
+    pub fn absence(&self) -> &Absence {
+        &self.absence
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let prefix = self.scheme.prefix();
+        match &self.target {
+            Target::Login => write!(f, "{prefix}login"),
+            Target::Transit(_) => write!(f, "{prefix}(transit ciphertext)"),
+            Target::Read {
+                path,
+                version: None,
+                selector,
+            } => write!(f, "{prefix}{path}#{}", selector.name()),
+            Target::Read {
+                path,
+                version: Some(version),
+                selector,
+            } => {
+                write!(f, "{prefix}{path}#{}#{version}", selector.name())
+            }
+            Target::Write { path, selector, .. } => {
+                write!(f, ">>{prefix}{path}#{}", selector.name())
+            }
+            Target::File {
+                path,
+                selector: None,
+            } => write!(f, "{prefix}{path}"),
+            Target::File {
+                path,
+                selector: Some(selector),
+            } => write!(f, "{prefix}{path}#{}", selector.name()),
+        }
+    }
 }

@@ -1,114 +1,86 @@
 //! Which part of a secret a reference means.
 
 use envlatch_secret::{Secret, Value};
-use thiserror::Error;
 
-use crate::nearest;
+use crate::near::nearest_key;
+use crate::pointer::Pointer;
 use crate::template::{Template, TemplateError};
 
 /// The key slot of a reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selector {
-    /// The key as it is meant, for messages
-    pub(crate) name: String,
-    /// The key as a secret could have it to the letter, with what looks like `?` or `:-` in it
-    pub(crate) literal: String,
     pub(crate) key: Key,
-    pub(crate) absence: Absence,
+    /// The slot to the letter, with what looks like `?`, `:-` or a pointer in it: a secret may have a key of that name
+    pub(crate) literal: Option<Secret>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Key {
-    Name,
-    Pointer(Vec<String>),
+    Name(String),
+    Pointer(Pointer),
     Template(Template),
-}
-
-/// What happens when a path, version or key definitely does not exist.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Absence {
-    /// Nothing is started
-    Required,
-    /// The variable is unset
-    Optional,
-    /// This text stands in
-    Default(String),
 }
 
 /// The result of a selection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selected {
-    /// The part is there
+    /// The part is there, as text: JSON `null` as nothing, a map or list as compact JSON
     Found(Secret),
-    /// It is not; perhaps a key with a similar name was meant
+    /// It is not
     Absent {
-        /// The most similar key of the secret
+        /// The key as the reference names it; in a template the first that is absent
+        key: String,
+        /// The most similar key that is there, if it is likely to be meant
         similar: Option<String>,
     },
-}
-
-/// Why a part cannot be made of a secret.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum SelectError {
-    /// The template in the key slot failed.
-    #[error(transparent)]
-    Template(#[from] TemplateError),
 }
 
 // === impl Selector ===
 
 impl Selector {
-    /// The key as the reference names it, for messages.
+    /// The key as the reference names it, for messages. A template is only called that: its text may hold a secret.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        match &self.key {
+            Key::Name(name) => name,
+            Key::Pointer(pointer) => pointer.as_str(),
+            Key::Template(_) => "${…}",
+        }
     }
 
-    /// What happens when it is absent.
-    #[must_use]
-    pub fn absence(&self) -> &Absence {
-        &self.absence
-    }
-
-    /// Takes the part out of `secret`, an object with all keys of the path.
+    /// Takes the part out of `secret`: the object with all keys of a path, or the content of a file.
     ///
     /// # Errors
-    /// A template failed; its text names the function or key.
-    pub fn select(&self, secret: &Value) -> Result<Selected, SelectError> {
-        let found = match secret.get(&self.literal) {
-            Some(value) => Some(value.to_text()),
-            None => match &self.key {
-                Key::Name => secret.get(&self.name).map(Value::to_text),
-                Key::Pointer(parts) => follow(secret, parts).map(Value::to_text),
-                Key::Template(template) => Some(template.render(secret)?),
-            },
+    /// A template failed. A key that is absent in it is [`Selected::Absent`], as without a template.
+    pub fn select(&self, secret: &Value) -> Result<Selected, TemplateError> {
+        let literal = self
+            .literal
+            .as_ref()
+            .and_then(Secret::expose_str)
+            .and_then(|name| secret.get(name));
+        let found = match &self.key {
+            _ if literal.is_some() => literal,
+            Key::Name(name) => secret.get(name),
+            Key::Pointer(pointer) => secret
+                .get(pointer.as_str())
+                .or_else(|| pointer.follow(secret)),
+            Key::Template(template) => {
+                return match template.render(secret) {
+                    Err(TemplateError::MissingKey { key, similar }) => {
+                        Ok(Selected::Absent { key, similar })
+                    }
+                    rendered => rendered.map(Selected::Found),
+                };
+            }
         };
-        Ok(found.map_or_else(
-            || Selected::Absent {
-                similar: self.similar(secret),
+        Ok(match found {
+            Some(value) => Selected::Found(value.to_text()),
+            None => Selected::Absent {
+                key: self.name().to_owned(),
+                similar: nearest_key(self.name(), secret),
             },
-            Selected::Found,
-        ))
+        })
     }
-
-    fn similar(&self, secret: &Value) -> Option<String> {
-        let Value::Object(members) = secret else {
-            return None;
-        };
-        nearest(&self.name, members.iter().map(|(name, _)| name.as_str())).map(str::to_owned)
-    }
-}
-
-/// Follows a JSON pointer (RFC 6901).
-fn follow<'a>(value: &'a Value, parts: &[String]) -> Option<&'a Value> {
-    parts.iter().try_fold(value, |value, part| match value {
-        Value::Object(_) => value.get(part),
-        Value::Array(items) => {
-            let canonical = part == "0" || !part.starts_with(['0', '+']);
-            items.get(canonical.then(|| part.parse::<usize>().ok())??)
-        }
-        _ => None,
-    })
 }
 
 #[cfg(test)]
@@ -116,10 +88,11 @@ mod tests {
     use super::*;
     use crate::{Parsed, Schemes, Target, parse};
 
-    const SECRET: &str = r#"{"password":"p","pass?":"odd","a:-b":"literal","/x":"slash","port":5432,"none":null,
-        "db":{"hosts":["h0","h1"],"a/b":{"c~d":"deep"}},"on":true,"with-dash":"d"}"#;
+    const SECRET: &str = r#"{"password":"p","pass?":"odd","a:-b":"literal","c:-d#3":"hash","/x":"slash","port":5432,
+        "big":12345678901234567890.50,"exponent":1e400,"none":null,"db":{"hosts":["h0","h1"],"a/b":{"c~d":"deep"}},
+        "on":true,"with-dash":"d","reference":"${vault:secret/data/other#key}"}"#;
 
-    fn select(key: &str) -> Result<Selected, SelectError> {
+    fn select(key: &str) -> Result<Selected, TemplateError> {
         let value = format!("vault:secret/data/app#{key}");
         let Ok(Parsed::Whole(reference)) = parse(value.as_bytes(), Schemes { file: false }) else {
             panic!("{value} is no reference")
@@ -136,17 +109,27 @@ mod tests {
             ("password", "p"),
             ("password?", "p"),
             ("password:-x", "p"),
+            ("password#3:-x", "p"),
             ("pass?", "odd"),
+            ("pass?#3", "odd"),
             ("a:-b", "literal"),
+            ("c:-d#3", "hash"),
             ("/x", "slash"),
+            ("/x?", "slash"),
             ("/db/hosts/1", "h1"),
             ("/db/a~1b/c~0d", "deep"),
             ("/db/hosts", r#"["h0","h1"]"#),
+            ("db", r#"{"hosts":["h0","h1"],"a/b":{"c~d":"deep"}}"#),
             ("port", "5432"),
+            ("big", "12345678901234567890.50"),
+            ("exponent", "1e400"),
             ("on", "true"),
             ("none", ""),
+            ("none:-x", ""),
             ("with-dash", "d"),
+            ("reference", "${vault:secret/data/other#key}"),
             ("${.password}:${.port}", "p:5432"),
+            ("${.reference}", "${vault:secret/data/other#key}"),
         ] {
             assert_eq!(select(key), Ok(Selected::Found(expected.into())), "{key}");
         }
@@ -154,21 +137,53 @@ mod tests {
 
     #[test]
     fn absent_parts_name_a_similar_key() {
-        for (key, similar) in [
-            ("pasword", Some("password")),
-            ("zzz", None),
-            ("/db/hosts/2", None),
-            ("/db/hosts/01", None),
-            ("/db/nope", None),
-            ("/password/deeper", None),
-            ("nothing?", None),
+        for (slot, key, similar) in [
+            ("pasword", "pasword", Some("password")),
+            ("pasword?", "pasword", Some("password")),
+            ("Password:-x", "Password", Some("password")),
+            ("with_dash", "with_dash", Some("with-dash")),
+            ("zzz", "zzz", None),
+            ("/db/hosts/2", "/db/hosts/2", None),
+            ("/db/nope", "/db/nope", None),
+            ("/password/deeper", "/password/deeper", None),
+            ("${.pasword | upper}", ".pasword", Some("password")),
+            ("${index .db \"hots\"}", ".db.hots", Some("hosts")),
         ] {
+            let expected = Selected::Absent {
+                key: key.to_owned(),
+                similar: similar.map(str::to_owned),
+            };
+            assert_eq!(select(slot), Ok(expected), "{slot}");
+        }
+    }
+
+    #[test]
+    fn a_template_that_fails_is_no_absence() {
+        assert!(matches!(
+            select("${.password | b64dec}"),
+            Err(TemplateError::Function { .. })
+        ));
+        assert!(matches!(
+            select("${.none}"),
+            Err(TemplateError::Null { .. })
+        ));
+    }
+
+    #[test]
+    fn a_secret_that_is_no_object_has_no_keys() {
+        let selector = Selector {
+            key: Key::Name("a".to_owned()),
+            literal: None,
+        };
+        for document in ["[]", "\"a\"", "null"] {
+            let selected = selector.select(&Value::parse(document.as_bytes()).unwrap());
             assert_eq!(
-                select(key),
+                selected,
                 Ok(Selected::Absent {
-                    similar: similar.map(str::to_owned)
+                    key: "a".to_owned(),
+                    similar: None
                 }),
-                "{key}"
+                "{document}"
             );
         }
     }

@@ -1,7 +1,10 @@
 //! A variable's value: plain, one reference, or text with references inside.
 
-use crate::body::{self, Reference};
-use crate::{ParseError, ParseErrorKind};
+use envlatch_secret::Secret;
+
+use crate::body::{self, Part, Reference};
+use crate::braces;
+use crate::error::{ParseError, ParseErrorKind};
 
 /// Where a reference leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -30,7 +33,7 @@ pub enum Parsed {
     /// No reference and no escape: it passes byte for byte.
     Untouched,
     /// No reference, but escapes, which are undone here.
-    Text(Vec<u8>),
+    Text(Secret),
     /// One reference and nothing else; an absent one leaves the variable unset.
     Whole(Reference),
     /// Text with at least one reference inside.
@@ -41,7 +44,7 @@ pub enum Parsed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Segment {
     /// Passes as it is
-    Text(Vec<u8>),
+    Text(Secret),
     /// Is replaced
     Reference(Reference),
 }
@@ -54,8 +57,7 @@ const WRITE: &str = ">>";
 /// It begins like a reference of an active scheme and is none.
 pub fn parse(value: &[u8], schemes: Schemes) -> Result<Parsed, ParseError> {
     if let Some((scheme, write, start)) = head(value, schemes) {
-        let body = utf8(&value[start..], start)?;
-        return Ok(Parsed::Whole(body::parse(scheme, write, body, start)?));
+        return body::parse(scheme, write, part(value, start, value.len())?).map(Parsed::Whole);
     }
     inline(value, schemes)
 }
@@ -67,10 +69,7 @@ pub fn parse(value: &[u8], schemes: Schemes) -> Result<Parsed, ParseError> {
 /// As [`parse`], and when there is no reference.
 pub fn parse_explicit(value: &[u8]) -> Result<Parsed, ParseError> {
     match parse(value, Schemes { file: true })? {
-        Parsed::Untouched | Parsed::Text(_) => Err(ParseError {
-            column: 1,
-            kind: ParseErrorKind::NoReference,
-        }),
+        Parsed::Untouched | Parsed::Text(_) => Err(ParseErrorKind::NoReference.at(0)),
         reference => Ok(reference),
     }
 }
@@ -78,39 +77,45 @@ pub fn parse_explicit(value: &[u8]) -> Result<Parsed, ParseError> {
 fn inline(value: &[u8], schemes: Schemes) -> Result<Parsed, ParseError> {
     let mut segments = Vec::new();
     let mut text = Vec::new();
+    let mut escaped = false;
     let mut position = 0;
-    while let Some(rest) = value.get(position..).filter(|rest| !rest.is_empty()) {
-        if rest.starts_with(b"$${") && head(&rest[3..], schemes).is_some() {
+    while position < value.len() {
+        let rest = &value[position..];
+        if rest
+            .strip_prefix(b"$${")
+            .is_some_and(|inner| head(inner, schemes).is_some())
+        {
+            escaped = true;
             text.extend_from_slice(b"${");
-            position += 3;
+            position += b"$${".len();
         } else if let Some((scheme, write, start)) = rest
             .strip_prefix(b"${")
             .and_then(|inner| head(inner, schemes))
         {
-            let start = position + 2 + start;
-            let unclosed = || ParseError {
-                column: position + 1,
-                kind: ParseErrorKind::Unclosed,
-            };
-            let end = start + closing_brace(&value[start..]).ok_or_else(unclosed)?;
-            let body = utf8(&value[start..end], start)?;
-            segments.push(Segment::Text(std::mem::take(&mut text)));
-            segments.push(Segment::Reference(body::parse(scheme, write, body, start)?));
-            position = end + 1;
+            let start = position + b"${".len() + start;
+            let length = braces::closing(&value[start..], 2)
+                .ok_or_else(|| ParseErrorKind::Unclosed.at(position))?;
+            let reference = body::parse(scheme, write, part(value, start, start + length)?)?;
+            if !text.is_empty() {
+                segments.push(Segment::Text(Secret::new(std::mem::take(&mut text))));
+            }
+            segments.push(Segment::Reference(reference));
+            position = start + length + b"}".len();
         } else {
             text.push(rest[0]);
             position += 1;
         }
     }
     if segments.is_empty() {
-        return Ok(if text == value {
-            Parsed::Untouched
+        return Ok(if escaped {
+            Parsed::Text(Secret::new(text))
         } else {
-            Parsed::Text(text)
+            Parsed::Untouched
         });
     }
-    segments.push(Segment::Text(text));
-    segments.retain(|segment| !matches!(segment, Segment::Text(text) if text.is_empty()));
+    if !text.is_empty() {
+        segments.push(Segment::Text(Secret::new(text)));
+    }
     Ok(Parsed::Inline(segments))
 }
 
@@ -130,35 +135,15 @@ fn head(text: &[u8], schemes: Schemes) -> Option<(Scheme, bool, usize)> {
     Some((scheme, write, start))
 }
 
-/// Where the `}` is that closes an inline reference whose body starts at the start of `text`. Inside inner braces (a
-/// template, or the JSON arguments of a write) a brace within quotes does not count.
-fn closing_brace(text: &[u8]) -> Option<usize> {
-    let mut depth = 1_usize;
-    let mut quote = None;
-    let mut escaped = false;
-    for (index, byte) in text.iter().enumerate() {
-        match (quote, byte) {
-            (Some(_), _) if escaped => escaped = false,
-            (Some(b'"'), b'\\') => escaped = true,
-            (Some(open), byte) if *byte == open => quote = None,
-            (Some(_), _) => {}
-            (None, b'"' | b'`') if depth > 1 => quote = Some(*byte),
-            (None, b'{') => depth += 1,
-            (None, b'}') => depth -= 1,
-            (None, _) => {}
-        }
-        if depth == 0 {
-            return Some(index);
-        }
+/// The bytes from `start` to `end` as text.
+fn part(value: &[u8], start: usize, end: usize) -> Result<Part<'_>, ParseError> {
+    match std::str::from_utf8(&value[start..end]) {
+        Ok(text) => Ok(Part {
+            text,
+            offset: start,
+        }),
+        Err(error) => Err(ParseErrorKind::Character.at(start + error.valid_up_to())),
     }
-    None
-}
-
-fn utf8(bytes: &[u8], offset: usize) -> Result<&str, ParseError> {
-    std::str::from_utf8(bytes).map_err(|error| ParseError {
-        column: offset + error.valid_up_to() + 1,
-        kind: ParseErrorKind::Character,
-    })
 }
 
 // === impl Scheme ===

@@ -6,12 +6,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use envlatch_reference::BulkPath;
-use log::LevelFilter;
 
 use super::Wait;
 use super::given::{boolean, understood};
 use crate::environment::Environment;
-use crate::logging::Format;
+use crate::logging::{self, Format, Level};
 use crate::problem::{Exit, Problems};
 
 /// What those names ask for.
@@ -94,7 +93,7 @@ impl Peers {
 pub(super) fn output(
     environment: &Environment,
     problems: &mut Problems,
-) -> (Option<LevelFilter>, Option<Format>) {
+) -> (Option<Level>, Option<Format>) {
     let mut names = Names {
         environment,
         problems: Problems::default(),
@@ -109,15 +108,13 @@ pub(super) fn output(
 }
 
 /// Go's slog and logrus have more words for "error".
-fn peer_level(text: &str) -> Result<LevelFilter, &'static str> {
+fn peer_level(text: &str) -> Result<Level, &'static str> {
     match text.to_ascii_lowercase().as_str() {
-        "fatal" | "panic" => Ok(LevelFilter::Error),
-        "warning" => Ok(LevelFilter::Warn),
+        "fatal" | "panic" => Ok(Level::Error),
+        "warning" => Ok(Level::Warn),
         // Their default, at which they report each start; ours reports what needs attention.
-        "" | "info" => Ok(LevelFilter::Warn),
-        other => other
-            .parse()
-            .map_err(|_unknown| "is none of error, warn, info, debug and trace"),
+        "" | "info" => Ok(Level::Warn),
+        other => other.parse(),
     }
 }
 
@@ -220,7 +217,9 @@ impl Names<'_> {
     fn warn_of_log_servers(&self) {
         for name in ["VAULT_ENV_LOG_SERVER", "SECRET_INIT_LOG_SERVER"] {
             if self.environment.get(name).is_some() {
-                log::warn!("{name} is ignored: messages go to stderr only");
+                logging::warn(format_args!(
+                    "{name} is ignored: messages go to stderr only"
+                ));
             }
         }
     }

@@ -309,7 +309,7 @@ fn l16_malformed_references_all_at_once() {
         .stderr_lacks("hunter2");
     refused.stderr_has("A: column 7: a reference without a key; write vault:PATH#KEY");
     refused.stderr_has("B: column 2: `${` is never closed");
-    refused.stderr_has("C: column 25: the part after the second `#` is no version");
+    refused.stderr_has("C: column 25: the part after the last `#` is no version");
     refused.stderr_has("D: column 7: a path with `.` or `..`");
     refused.stderr_has("E: column 23: template: `${` is never closed");
 }

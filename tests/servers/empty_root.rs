@@ -21,7 +21,7 @@ pub(crate) fn empty_root(vault: &Vault) -> (TempDir, Program) {
             "/envlatch",
             "run",
             "--timeout",
-            "5s",
+            "8s",
             "--",
             "/child",
             "report",

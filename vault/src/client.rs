@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
-use tracing::{debug, warn};
 
 use crate::Value;
 use crate::address::Address;
 use crate::call::Call;
 use crate::error::{Error, Failure, Next};
+use crate::report::{Report, Severity};
 use crate::resolver::Resolver;
 use crate::settings::{SettingError, Settings};
 use crate::transport::Transport;
@@ -32,6 +32,7 @@ struct Inner {
     transport: Transport,
     request_timeout: Duration,
     max_retries: Option<u32>,
+    report: Report,
     /// The server that answered last
     preferred: AtomicUsize,
     /// What was warned about since the last success
@@ -68,21 +69,26 @@ impl Client {
         let transport = Transport::new(settings, resolver)?;
         for address in &settings.addresses {
             if !address.is_tls() && !address.is_local() {
-                warn!(%address, "secrets and tokens travel to this address unencrypted; use https");
+                let text = "secrets and tokens travel to this address unencrypted; use https";
+                (settings.report)(Severity::Warning, format_args!("{address}: {text}"));
             }
         }
         if !settings.tls.verify && settings.addresses.iter().any(Address::is_tls) {
-            warn!(
-                "VAULT_SKIP_VERIFY: the server's certificate is not verified, so anyone in between can read every secret"
-            );
+            let text = "VAULT_SKIP_VERIFY: the server's certificate is not verified, so anyone in between can read every secret";
+            (settings.report)(Severity::Warning, format_args!("{text}"));
         }
         Ok(Self(Arc::new(Inner {
             transport,
             request_timeout: settings.request_timeout,
             max_retries: settings.max_retries,
+            report: settings.report,
             preferred: AtomicUsize::new(0),
             warned: Mutex::new(None),
         })))
+    }
+
+    pub(crate) fn report(&self, severity: Severity, message: fmt::Arguments<'_>) {
+        (self.0.report)(severity, message);
     }
 
     /// Sends `call` until it succeeds, fails for good, or `deadline` passes. The JSON object of the reply, or nothing when it
@@ -126,15 +132,24 @@ impl Inner {
     }
 
     /// Warns once about a trouble; its repetitions are for debugging.
-    fn report(&self, index: usize, failure: &Failure, pause: Duration) {
+    fn will_repeat(&self, index: usize, failure: &Failure, pause: Duration) {
         let address = self.transport.address(index);
         let cause = &failure.cause;
-        let milliseconds = pause.as_millis();
         let mut warned = self.warned();
-        if warned.as_ref() == Some(cause) {
-            debug!(%address, cause, milliseconds, "trying again");
+        let known = warned.as_ref() == Some(cause);
+        let severity = if known {
+            Severity::Debug
         } else {
-            warn!(%address, cause, milliseconds, "trying again");
+            Severity::Warning
+        };
+        (self.report)(
+            severity,
+            format_args!(
+                "{address}: {cause}; trying again in {} ms",
+                pause.as_millis()
+            ),
+        );
+        if !known {
             *warned = Some(cause.clone());
         }
     }
@@ -231,7 +246,7 @@ impl Attempts<'_> {
         {
             return false;
         }
-        self.client.report(*index, failure, pause);
+        self.client.will_repeat(*index, failure, pause);
         sleep(pause).await;
         true
     }

@@ -15,6 +15,7 @@ mod error;
 mod kv;
 mod mint;
 mod reply;
+mod report;
 mod resolver;
 mod session;
 mod settings;
@@ -29,6 +30,7 @@ pub use envlatch_secret::{ParseError, Secret, Value};
 pub use error::{Class, Error, TlsCause};
 pub use mint::may_mint;
 pub use reply::{Lease, Reply};
+pub use report::{Report, Severity};
 pub use session::Session;
 pub use settings::{
     ClientIdentity, Configuration, Pem, Proxy, ProxyAddress, REQUEST_TIMEOUT, Roots, SettingError,

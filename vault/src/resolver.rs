@@ -6,6 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{LookupIpStrategy, ResolverConfig, ResolverOpts};
@@ -62,6 +63,10 @@ pub(crate) enum DnsFailure {
     },
 }
 
+/// How long a name may take with all its search domains: less than a connection may, so that the failure says that it was
+/// the name.
+const PATIENCE: Duration = Duration::from_secs(4);
+
 /// Resolves the names of all addresses of one client.
 pub(crate) struct Resolver {
     configuration: PathBuf,
@@ -101,9 +106,12 @@ impl Resolver {
             .get_or_try_init(async || build(read(&self.configuration)))
             .await
             .map_err(other)?;
-        match resolver.lookup_ip(host).await {
-            Ok(found) => Ok(found.iter().collect()),
-            Err(cause) => Err(classify(host, &cause)),
+        match tokio::time::timeout(PATIENCE, resolver.lookup_ip(host)).await {
+            Ok(Ok(found)) => Ok(found.iter().collect()),
+            Ok(Err(cause)) => Err(classify(host, &cause)),
+            Err(_elapsed) => Err(DnsFailure::Timeout {
+                host: host.to_owned(),
+            }),
         }
     }
 }
@@ -188,7 +196,6 @@ impl DnsFailure {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
 
     use hickory_resolver::config::{ConnectionConfig, NameServerConfig};
     use tokio::net::UdpSocket;

@@ -8,7 +8,6 @@ mod token;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use tracing::debug;
 use vaultrs::api::token::requests::RevokeTokenSelfRequest;
 
 use crate::auth::Auth;
@@ -17,6 +16,7 @@ use crate::client::Client;
 use crate::error::{Class, Error, escaped};
 use crate::mint::may_mint;
 use crate::reply::Reply;
+use crate::report::Severity;
 use crate::{Secret, Value, kv, transit};
 use token::{Token, Tokens};
 
@@ -146,7 +146,10 @@ impl Session {
             // A token that the server does not know is gone.
             Err(error) if error.class() == Class::Denied => true,
             Err(error) => {
-                debug!(%error, "the token stays valid until it expires");
+                self.client.report(
+                    Severity::Debug,
+                    format_args!("the token stays valid until it expires: {error}"),
+                );
                 false
             }
         }

@@ -16,6 +16,7 @@ use thiserror::Error;
 use crate::Secret;
 use crate::address::Address;
 use crate::auth::Auth;
+use crate::report::{self, Report};
 
 pub use environment::from_environment;
 pub use parse::duration;
@@ -54,6 +55,8 @@ pub struct Settings {
     pub request_timeout: Duration,
     /// How often an operation may be repeated; without it, as often as its deadline permits
     pub max_retries: Option<u32>,
+    /// Where messages go; default nowhere
+    pub report: Report,
 }
 
 /// Whom to trust and what to present over TLS.
@@ -149,6 +152,7 @@ impl Settings {
             redirect_hosts: Vec::new(),
             request_timeout: REQUEST_TIMEOUT,
             max_retries: None,
+            report: report::silent,
         }
     }
 }

@@ -1,13 +1,22 @@
-//! The functions of templates: Go's own, and sprig's for text, encodings, JSON and defaults, with their argument order.
+//! The functions of templates, in the order of the table in the documentation of [`template`](super).
 
 mod encoding;
+mod format;
+mod json;
 mod logic;
+mod map;
 mod text;
 
-use envlatch_secret::Value;
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::ops::Deref;
+
+use envlatch_secret::{Secret, Value};
+use zeroize::Zeroizing;
 
 use super::eval::Datum;
-use super::{MAX_OUTPUT, TemplateError};
+use super::output::Output;
+use super::{MAX_WORK, TemplateError, number};
 
 /// One function.
 #[derive(Debug)]
@@ -17,229 +26,197 @@ pub(super) struct Function {
     min: usize,
     /// Most arguments
     max: usize,
-    body: Body,
+    pub(super) body: Body,
 }
 
 #[derive(Debug)]
-enum Body {
-    /// Every argument must be there.
-    Strict(fn(&[Value]) -> Result<Value, Fault>),
-    /// Takes care of absent arguments itself.
-    Lenient(fn(Vec<Datum>) -> Result<Value, Fault>),
+pub(super) enum Body {
+    /// Writes text, of arguments that are all there
+    Text(fn(&Arguments<'_>, &mut Output) -> Result<(), Fault>),
+    /// Makes a value, of arguments that are all there
+    Value(fn(&Arguments<'_>) -> Result<Value, Fault>),
+    /// Takes care of absent arguments itself, and may hand one on
+    Lenient(for<'a> fn(Vec<Datum<'a>>) -> Result<Datum<'a>, Fault>),
+    /// Evaluates its operands one by one, up to where this holds
+    Choice(fn(&Value) -> bool),
 }
 
 /// Why a function gives no value.
-enum Fault {
+#[derive(Debug)]
+pub(super) enum Fault {
     Cause(&'static str),
     Failed(String),
     TooLong,
+    TooMuch,
+}
+
+/// Arguments that are all there, as many as the table allows.
+pub(super) struct Arguments<'a> {
+    values: Vec<Cow<'a, Value>>,
+    work: &'a Work,
+}
+
+/// How much a template has handled.
+#[derive(Default)]
+pub(super) struct Work(Cell<usize>);
+
+/// The text of a value, without a copy where it is text already.
+pub(super) enum TextOf<'a> {
+    Borrowed(&'a str),
+    Json(Zeroizing<String>),
 }
 
 /// Any number of arguments.
 const ANY: usize = usize::MAX;
 
-const fn strict(
-    name: &'static str,
-    min: usize,
-    max: usize,
-    body: fn(&[Value]) -> Result<Value, Fault>,
-) -> Function {
-    Function {
-        name,
-        min,
-        max,
-        body: Body::Strict(body),
-    }
-}
+use Body::{Choice, Lenient, Text, Value as Makes};
 
-const fn lenient(
-    name: &'static str,
-    min: usize,
-    max: usize,
-    body: fn(Vec<Datum>) -> Result<Value, Fault>,
-) -> Function {
-    Function {
-        name,
-        min,
-        max,
-        body: Body::Lenient(body),
-    }
-}
-
-/// Every function.
+/// Every function: its name, the fewest and most arguments, and what it does.
 pub(super) const FUNCTIONS: &[Function] = &[
-    // Defaults
-    lenient("default", 1, 2, logic::default), // default "x" .a: .a, or "x" when .a is absent or empty
-    lenient("coalesce", 1, ANY, logic::coalesce), // coalesce .a .b: the first that is neither absent nor empty
-    lenient("empty", 1, 1, logic::empty), // empty .a: whether .a is absent, null, "", 0, false, [] or {}
-    lenient("required", 2, 2, logic::required), // required "text" .a: .a, or failure with the text
-    lenient("ternary", 3, 3, logic::ternary), // ternary "yes" "no" .a: "yes" when .a is true
-    strict("fail", 1, 1, logic::fail),    // fail "text": failure with the text
-    // Comparing and choosing
-    strict("eq", 2, ANY, logic::eq), // eq .a "x" "y": whether .a is one of them
-    strict("ne", 2, 2, logic::ne),   // ne .a "x"
-    strict("lt", 2, 2, logic::lt),   // lt .a 5; whole numbers by size, text by bytes
-    strict("le", 2, 2, logic::le),
-    strict("gt", 2, 2, logic::gt),
-    strict("ge", 2, 2, logic::ge),
-    lenient("and", 1, ANY, logic::and), // and .a .b: the first that is empty, else the last
-    lenient("or", 1, ANY, logic::or),   // or .a .b: the first that is not empty, else the last
-    lenient("not", 1, 1, logic::not),   // not .a
-    // Maps and lists
-    lenient("index", 1, ANY, logic::index), // index . "with-dash" 0: the member of a map or list
-    strict("hasKey", 2, 2, logic::has_key), // hasKey . "a"
-    strict("get", 2, 2, logic::get),        // get . "a": the member, "" when absent
-    strict("len", 1, 1, logic::len),        // len .a: characters, items or keys
-    strict("first", 1, 1, logic::first),    // first .list
-    strict("last", 1, 1, logic::last),      // last .list
-    // Text
-    strict("print", 0, ANY, text::print), // print .a .b: side by side
-    strict("println", 0, ANY, text::println), // println .a: with blanks between and a newline at the end
-    strict("printf", 1, ANY, text::printf),   // printf "%s:%v" .a .b; %s %v %d %q %%
-    strict("toString", 1, 1, text::to_string),
-    strict("trim", 1, 1, text::trim),
-    strict("trimAll", 2, 2, text::trim_all), // trimAll "/" .a
-    strict("trimPrefix", 2, 2, text::trim_prefix), // trimPrefix "x-" .a
-    strict("trimSuffix", 2, 2, text::trim_suffix),
-    strict("upper", 1, 1, text::upper),
-    strict("lower", 1, 1, text::lower),
-    strict("title", 1, 1, text::title),
-    strict("untitle", 1, 1, text::untitle),
-    strict("swapcase", 1, 1, text::swapcase),
-    strict("nospace", 1, 1, text::nospace),
-    strict("repeat", 2, 2, text::repeat),     // repeat 3 .a
-    strict("substr", 3, 3, text::substr),     // substr 0 5 .a; a negative end means the end
-    strict("trunc", 2, 2, text::trunc),       // trunc 5 .a; trunc -5 keeps the end
-    strict("abbrev", 2, 2, text::abbrev),     // abbrev 5 .a: cut with "..."
-    strict("contains", 2, 2, text::contains), // contains "x" .a
-    strict("hasPrefix", 2, 2, text::has_prefix),
-    strict("hasSuffix", 2, 2, text::has_suffix),
-    strict("replace", 3, 3, text::replace), // replace "old" "new" .a
-    strict("quote", 0, ANY, text::quote),   // "a" "b"
-    strict("squote", 0, ANY, text::squote), // 'a' 'b'
-    strict("cat", 0, ANY, text::cat),       // with blanks between
-    strict("indent", 2, 2, text::indent),   // indent 4 .a
-    strict("nindent", 2, 2, text::nindent), // a newline, then as indent
-    strict("initials", 1, 1, text::initials),
-    strict("join", 2, 2, text::join),            // join "," .list
-    strict("splitList", 2, 2, text::split_list), // splitList "," .a: a list
-    strict("split", 2, 2, text::split),          // (split "," .a)._0
-    // Encodings
-    strict("b64enc", 1, 1, encoding::b64enc),
-    strict("b64dec", 1, 1, encoding::b64dec),
-    strict("b32enc", 1, 1, encoding::b32enc),
-    strict("b32dec", 1, 1, encoding::b32dec),
-    strict("urlquery", 1, ANY, encoding::urlquery),
-    // JSON
-    strict("toJson", 1, 1, encoding::to_json),
-    strict("mustToJson", 1, 1, encoding::to_json),
-    strict("toRawJson", 1, 1, encoding::to_json),
-    strict("mustToRawJson", 1, 1, encoding::to_json),
-    strict("toPrettyJson", 1, 1, encoding::to_pretty_json),
-    strict("mustToPrettyJson", 1, 1, encoding::to_pretty_json),
-    strict("fromJson", 1, 1, encoding::from_json),
-    strict("mustFromJson", 1, 1, encoding::from_json),
+    function("default", 1, 2, Lenient(logic::default)),
+    function("coalesce", 1, ANY, Lenient(logic::coalesce)),
+    function("required", 2, 2, Lenient(logic::required)),
+    function("fail", 1, 1, Makes(logic::fail)),
+    function("ternary", 3, 3, Lenient(logic::ternary)),
+    function("empty", 1, 1, Lenient(logic::empty)),
+    function("and", 1, ANY, Choice(logic::is_empty)),
+    function("or", 1, ANY, Choice(logic::is_not_empty)),
+    function("not", 1, 1, Lenient(logic::empty)),
+    function("eq", 2, ANY, Makes(logic::eq)),
+    function("ne", 2, 2, Makes(logic::ne)),
+    function("lt", 2, 2, Makes(logic::lt)),
+    function("le", 2, 2, Makes(logic::le)),
+    function("gt", 2, 2, Makes(logic::gt)),
+    function("ge", 2, 2, Makes(logic::ge)),
+    function("index", 1, ANY, Lenient(map::index)),
+    function("get", 2, 2, Lenient(map::get)),
+    function("dig", 3, ANY, Lenient(map::dig)),
+    function("hasKey", 2, 2, Lenient(map::has_key)),
+    function("dict", 0, 256, Makes(map::dict)),
+    function("list", 0, ANY, Makes(map::list)),
+    function("first", 1, 1, Makes(map::first)),
+    function("mustFirst", 1, 1, Makes(map::first)),
+    function("last", 1, 1, Makes(map::last)),
+    function("mustLast", 1, 1, Makes(map::last)),
+    function("slice", 1, 3, Makes(map::slice)),
+    function("len", 1, 1, Makes(map::len)),
+    function("join", 2, 2, Text(map::join)),
+    function("splitList", 2, 2, Makes(map::split_list)),
+    function("split", 2, 2, Makes(map::split)),
+    function("toStrings", 1, 1, Makes(map::to_strings)),
+    function("toString", 1, 1, Text(text::to_string)),
+    function("print", 0, ANY, Text(format::print)),
+    function("println", 0, ANY, Text(format::println)),
+    function("printf", 1, ANY, Text(format::printf)),
+    function("cat", 0, ANY, Text(format::cat)),
+    function("quote", 0, ANY, Text(format::quote)),
+    function("squote", 0, ANY, Text(format::squote)),
+    function("trim", 1, 1, Text(text::trim)),
+    function("trimAll", 2, 2, Text(text::trim_all)),
+    function("trimPrefix", 2, 2, Text(text::trim_prefix)),
+    function("trimSuffix", 2, 2, Text(text::trim_suffix)),
+    function("upper", 1, 1, Text(text::upper)),
+    function("lower", 1, 1, Text(text::lower)),
+    function("swapcase", 1, 1, Text(text::swapcase)),
+    function("title", 1, 1, Text(text::title)),
+    function("untitle", 1, 1, Text(text::untitle)),
+    function("snakecase", 1, 1, Text(text::snakecase)),
+    function("kebabcase", 1, 1, Text(text::kebabcase)),
+    function("camelcase", 1, 1, Text(text::camelcase)),
+    function("nospace", 1, 1, Text(text::nospace)),
+    function("initials", 1, 1, Text(text::initials)),
+    function("repeat", 2, 2, Text(text::repeat)),
+    function("substr", 3, 3, Text(text::substr)),
+    function("trunc", 2, 2, Text(text::trunc)),
+    function("abbrev", 2, 2, Text(text::abbrev)),
+    function("contains", 2, 2, Makes(text::contains)),
+    function("hasPrefix", 2, 2, Makes(text::has_prefix)),
+    function("hasSuffix", 2, 2, Makes(text::has_suffix)),
+    function("replace", 3, 3, Text(text::replace)),
+    function("indent", 2, 2, Text(text::indent)),
+    function("nindent", 2, 2, Text(text::nindent)),
+    function("int", 1, 1, Makes(text::int)),
+    function("int64", 1, 1, Makes(text::int)),
+    function("atoi", 1, 1, Makes(text::int)),
+    function("b64enc", 1, 1, Text(encoding::b64enc)),
+    function("b64dec", 1, 1, Text(encoding::b64dec)),
+    function("b32enc", 1, 1, Text(encoding::b32enc)),
+    function("b32dec", 1, 1, Text(encoding::b32dec)),
+    function("urlquery", 1, ANY, Text(encoding::urlquery)),
+    function("html", 1, ANY, Text(encoding::html)),
+    function("toJson", 1, 1, Text(json::to_json)),
+    function("mustToJson", 1, 1, Text(json::to_json)),
+    function("toRawJson", 1, 1, Text(json::to_json)),
+    function("mustToRawJson", 1, 1, Text(json::to_json)),
+    function("toPrettyJson", 1, 1, Text(json::to_pretty_json)),
+    function("mustToPrettyJson", 1, 1, Text(json::to_pretty_json)),
+    function("fromJson", 1, 1, Makes(json::from_json)),
+    function("mustFromJson", 1, 1, Makes(json::from_json)),
 ];
 
-/// Why a function or keyword that peers know is left out, if it is one.
-pub(super) fn withheld(name: &str) -> Option<&'static str> {
-    match name {
-        "if" | "else" | "end" | "range" | "with" | "define" | "block" | "template" | "break"
-        | "continue" => Some("there are no control structures; use default, coalesce or ternary"),
-        "env" | "expandenv" => Some("a template may not read the environment"),
-        "file" | "blob" => Some("a template may not read files; use a file: reference"),
-        "getHostByName" | "awskms" | "gcpkms" | "accessor" => {
-            Some("a template may not use the network")
-        }
-        "now" | "date" | "uuidv4" | "randAlphaNum" | "randAlpha" | "randNumeric" | "randAscii"
-        | "shuffle" => Some("a template gives the same text for the same secret"),
-        "genPrivateKey" | "genCA" | "genSelfSignedCert" | "genSignedCert" | "htpasswd"
-        | "bcrypt" | "derivePassword" => {
-            Some("keys and certificates come from the server, as with >>vault:pki/issue/ROLE")
-        }
-        _ => None,
+const fn function(name: &'static str, min: usize, max: usize, body: Body) -> Function {
+    Function {
+        name,
+        min,
+        max,
+        body,
     }
 }
 
-/// The text of a value; what `b64dec` made may be none.
-fn text(value: &Value) -> Result<String, Fault> {
-    value
-        .to_text()
-        .expose_str()
-        .map(str::to_owned)
-        .ok_or(Fault::Cause("needs text, not bytes that are no UTF-8"))
+fn string(output: Output) -> Value {
+    Value::String(output.into())
 }
 
-fn string(text: String) -> Value {
-    Value::String(text.into())
-}
-
-fn integer(value: &Value) -> Result<i64, Fault> {
-    text(value)?
-        .parse()
-        .map_err(|_not_a_number| Fault::Cause("needs a whole number"))
-}
-
-/// A text under construction that refuses to grow beyond [`MAX_OUTPUT`].
-#[derive(Default)]
-struct Bounded(String);
-
-// === impl Bounded ===
-
-impl Bounded {
-    fn push(&mut self, text: &str) -> Result<(), Fault> {
-        if self.0.len() + text.len() > MAX_OUTPUT {
-            return Err(Fault::TooLong);
+/// The text of `value`, charged to `work`.
+pub(super) fn text_of<'v>(value: &'v Value, work: &Work) -> Result<TextOf<'v>, Fault> {
+    let text = match value {
+        Value::Null => {
+            return Err(Fault::Cause(
+                "needs text, not null; put `| default \"…\"` before it",
+            ));
         }
-        self.0.push_str(text);
-        Ok(())
-    }
-
-    fn of(pieces: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Value, Fault> {
-        let mut bounded = Self::default();
-        for piece in pieces {
-            bounded.push(piece.as_ref())?;
+        Value::Bool(flag) => TextOf::Borrowed(if *flag { "true" } else { "false" }),
+        Value::Number(text) | Value::String(text) => {
+            TextOf::Borrowed(text.expose_str().ok_or(json::NO_TEXT)?)
         }
-        Ok(string(bounded.0))
-    }
+        Value::Array(_) | Value::Object(_) => TextOf::Json(json::compact(value, work)?),
+    };
+    work.charge(text.len())?;
+    Ok(text)
+}
+
+/// What cloning `value` costs.
+fn weight(value: &Value) -> usize {
+    size_of::<Value>()
+        + match value {
+            Value::Null | Value::Bool(_) => 0,
+            Value::Number(text) | Value::String(text) => text.len(),
+            Value::Array(items) => items.iter().map(weight).sum(),
+            Value::Object(members) => members
+                .iter()
+                .map(|(key, value)| size_of::<String>() + key.len() + weight(value))
+                .sum(),
+        }
 }
 
 // === impl Function ===
 
 impl Function {
-    pub(super) fn named(name: &str) -> Option<&'static Self> {
-        FUNCTIONS.iter().find(|function| function.name == name)
-    }
-
     /// Whether its first argument becomes an error text.
     pub(super) fn shows_its_text(&self) -> bool {
         ["fail", "required"].contains(&self.name)
     }
 
-    pub(super) fn call(&self, arguments: Vec<Datum>) -> Result<Value, TemplateError> {
-        if arguments.len() < self.min || arguments.len() > self.max {
-            return Err(TemplateError::Function {
-                function: self.name,
-                cause: "has too few or too many arguments",
-            });
+    pub(super) fn check_count(&self, arguments: usize) -> Result<(), TemplateError> {
+        if (self.min..=self.max).contains(&arguments) {
+            return Ok(());
         }
-        let result = match self.body {
-            Body::Lenient(body) => body(arguments),
-            Body::Strict(body) => body(
-                &arguments
-                    .into_iter()
-                    .map(Datum::present)
-                    .collect::<Result<Vec<_>, _>>()?,
-            ),
+        let cause = if arguments < self.min {
+            "is given too few operands"
+        } else {
+            "is given too many operands"
         };
-        result.map_err(|fault| match fault {
-            Fault::Cause(cause) => TemplateError::Function {
-                function: self.name,
-                cause,
-            },
-            Fault::Failed(text) => TemplateError::Failed(text),
-            Fault::TooLong => TemplateError::TooLong,
-        })
+        Err(Fault::Cause(cause).of(self.name))
     }
 }
 
@@ -250,3 +227,135 @@ impl PartialEq for Function {
 }
 
 impl Eq for Function {}
+
+// === impl Fault ===
+
+impl Fault {
+    pub(super) fn of(self, function: &'static str) -> TemplateError {
+        match self {
+            Self::Cause(cause) => TemplateError::Function { function, cause },
+            Self::Failed(text) => TemplateError::Failed(text),
+            Self::TooLong => TemplateError::TooLong,
+            Self::TooMuch => TemplateError::TooMuch,
+        }
+    }
+}
+
+// === impl Arguments ===
+
+impl<'a> Arguments<'a> {
+    pub(super) fn new(data: Vec<Datum<'a>>, work: &'a Work) -> Result<Self, TemplateError> {
+        let values = data
+            .into_iter()
+            .map(Datum::present)
+            .collect::<Result<_, _>>()?;
+        Ok(Self { values, work })
+    }
+
+    /// Null when there are fewer, which the table leaves to functions with a varying number.
+    fn value(&self, index: usize) -> &Value {
+        self.values.get(index).map_or(&Value::Null, |value| value)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Value> {
+        self.values.iter().map(|value| &**value)
+    }
+
+    fn text(&self, index: usize) -> Result<TextOf<'_>, Fault> {
+        text_of(self.value(index), self.work)
+    }
+
+    /// The bytes of one, which need not be text when they come from `b64dec`.
+    fn bytes(&self, index: usize) -> Result<Cow<'_, [u8]>, Fault> {
+        match self.value(index) {
+            Value::String(bytes) => self
+                .work
+                .charge(bytes.len())
+                .map(|()| Cow::Borrowed(bytes.expose())),
+            _ => self
+                .text(index)
+                .map(|text| Cow::Owned(text.as_bytes().to_vec())),
+        }
+    }
+
+    /// The text of each, without those that are null.
+    fn texts(&self) -> impl Iterator<Item = Result<TextOf<'_>, Fault>> {
+        self.iter()
+            .filter(|value| **value != Value::Null)
+            .map(|value| text_of(value, self.work))
+    }
+
+    fn integer(&self, index: usize) -> Result<i64, Fault> {
+        number::integer(&self.text(index)?).ok_or(Fault::Cause("needs a whole number"))
+    }
+
+    /// A whole number from 0.
+    fn size(&self, index: usize) -> Result<usize, Fault> {
+        usize::try_from(self.integer(index)?)
+            .map_err(|_negative| Fault::Cause("needs a number from 0"))
+    }
+
+    /// A copy of `value`, which is one of these or a part of it.
+    fn copy(&self, value: &Value) -> Result<Value, Fault> {
+        self.work.charge(weight(value))?;
+        Ok(value.clone())
+    }
+}
+
+// === impl Work ===
+
+impl Work {
+    fn charge(&self, bytes: usize) -> Result<(), Fault> {
+        self.0.set(self.0.get().saturating_add(bytes));
+        if self.0.get() > MAX_WORK {
+            Err(Fault::TooMuch)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Looking for a member compares its name with one after the other.
+    pub(super) fn charge_lookup(&self, value: &Value) -> Result<(), Fault> {
+        match value {
+            Value::Object(members) => self.charge(members.len() * size_of::<usize>()),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn charge_lookups(&self, arguments: &[Datum<'_>]) -> Result<(), Fault> {
+        arguments
+            .iter()
+            .try_for_each(|argument| self.charge_lookup(argument.or_null()))
+    }
+
+    /// What a function made.
+    pub(super) fn made<'a>(&self, value: Value) -> Result<Datum<'a>, Fault> {
+        self.charge(weight(&value))
+            .map(|()| Datum::Present(Cow::Owned(value)))
+    }
+}
+
+// === impl TextOf ===
+
+impl Deref for TextOf<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            Self::Borrowed(text) => text,
+            Self::Json(json) => json,
+        }
+    }
+}
+
+impl AsRef<[u8]> for TextOf<'_> {
+    fn as_ref(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
+impl From<TextOf<'_>> for Secret {
+    fn from(text: TextOf<'_>) -> Self {
+        (&*text).into()
+    }
+}

@@ -10,12 +10,12 @@ use reqwest::header::{HOST, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{NoProxy, Proxy as HttpProxy, Url};
 use rustls::ClientConfig;
-use tracing::debug;
 
 use super::{Answer, body};
 use crate::address::Address;
 use crate::call::{Call, Method};
 use crate::error::{Class, Failure, TlsCause};
+use crate::report::{Report, Severity};
 use crate::resolver::{DnsFailure, NodeResolver, Resolver};
 use crate::settings::{Proxy, ProxyAddress, SettingError, Settings};
 use crate::tls;
@@ -36,6 +36,7 @@ pub(super) struct Node {
     /// unknown, and each request would open a connection of its own.
     answered: AtomicBool,
     first: tokio::sync::Mutex<()>,
+    report: Report,
     /// Whether the server asked for a client certificate
     certificate_wanted: Arc<AtomicBool>,
 }
@@ -48,6 +49,7 @@ pub(super) struct Factory {
     proxy: Proxy,
     resolver: Arc<Resolver>,
     request_timeout: Duration,
+    report: Report,
 }
 
 // === impl Factory ===
@@ -78,6 +80,7 @@ impl Factory {
             proxy: settings.proxy.clone(),
             resolver,
             request_timeout: settings.request_timeout,
+            report: settings.report,
         })
     }
 
@@ -120,6 +123,7 @@ impl Factory {
             host,
             server_name,
             first: tokio::sync::Mutex::new(()),
+            report: self.report,
             certificate_wanted,
         }))
     }
@@ -207,14 +211,18 @@ impl Node {
         }
         let started = Instant::now();
         let response = request.send().await;
-        debug!(
-            method = ?call.method,
-            address = %self.address,
-            path = call.path,
-            status = response.as_ref().ok().map(|response| response.status().as_u16()),
-            milliseconds = started.elapsed().as_millis(),
-            "request"
+        let status = response
+            .as_ref()
+            .map_or("no answer".to_owned(), |response| {
+                response.status().to_string()
+            });
+        let (method, path, milliseconds) =
+            (&call.method, &call.path, started.elapsed().as_millis());
+        let message = format_args!(
+            "{}: {method:?} {path}: {status} after {milliseconds} ms",
+            self.address
         );
+        (self.report)(Severity::Debug, message);
         let response = response.map_err(|error| self.failure(&error))?;
         self.answered.store(true, Ordering::Release);
         Ok(response)

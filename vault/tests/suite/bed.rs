@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use envlatch_test_support::{Answer, Request, ScriptedServer};
-use envlatch_vault::{Auth, Client, Session, Settings};
+use envlatch_vault::{Auth, Client, Session, Settings, Severity};
 
 pub(crate) const TOKEN: &str = "hvs.token-canary-1";
 
@@ -13,7 +13,18 @@ pub(crate) fn soon() -> Instant {
 }
 
 pub(crate) fn settings(urls: &[&str]) -> Settings {
-    Settings::new(urls.iter().map(|url| url.parse().unwrap()).collect())
+    let addresses = urls.iter().map(|url| url.parse().unwrap()).collect();
+    Settings {
+        report: kept,
+        ..Settings::new(addresses)
+    }
+}
+
+/// Every message of this process, whichever test caused it.
+pub(crate) static MESSAGES: std::sync::Mutex<String> = std::sync::Mutex::new(String::new());
+
+fn kept(severity: Severity, message: std::fmt::Arguments<'_>) {
+    *MESSAGES.lock().unwrap() += &format!("{severity:?}: {message}\n");
 }
 
 pub(crate) fn session_with(settings: Settings) -> Session {

@@ -1,322 +1,265 @@
-//! Functions on text. Positions and lengths count characters, where sprig counts bytes and can cut one in half.
+//! Functions that change or look at one text. Positions and lengths count characters, where Go counts bytes and can cut one
+//! in half. Case is changed of ASCII letters only: the tables for all others are larger than all of these functions.
 
 use envlatch_secret::Value;
 
-use super::{Bounded, Fault, integer, string, text};
+use super::{Arguments, Fault};
+use crate::template::output::Output;
 
-fn texts(arguments: &[Value]) -> Result<Vec<String>, Fault> {
-    arguments.iter().map(text).collect()
+pub(super) fn to_string(arguments: &Arguments<'_>, output: &mut Output) -> Result<(), Fault> {
+    output.push(arguments.text(0)?)
 }
 
-/// The arguments as exactly `N` texts; the table of functions has already counted them.
-fn exactly<const N: usize>(arguments: &[Value]) -> Result<[String; N], Fault> {
-    texts(arguments)?
-        .try_into()
-        .map_err(|_count| Fault::Cause("has too few or too many arguments"))
+pub(super) fn trim(arguments: &Arguments<'_>, output: &mut Output) -> Result<(), Fault> {
+    output.push(arguments.text(0)?.trim())
 }
 
-fn change(arguments: &[Value], how: impl FnOnce(&str) -> String) -> Result<Value, Fault> {
-    let [given] = exactly(arguments)?;
-    Bounded::of([how(&given)])
-}
-
-pub(super) fn print(arguments: &[Value]) -> Result<Value, Fault> {
-    Bounded::of(texts(arguments)?)
-}
-
-pub(super) fn cat(arguments: &[Value]) -> Result<Value, Fault> {
-    join_texts(" ", &texts(arguments)?)
-}
-
-pub(super) fn println(arguments: &[Value]) -> Result<Value, Fault> {
-    let mut line = text(&cat(arguments)?)?;
-    line.push('\n');
-    Bounded::of([line])
-}
-
-/// `%s` and `%v` any value, `%d` a number, `%q` a text in quotes, `%%` a percent sign.
-pub(super) fn printf(arguments: &[Value]) -> Result<Value, Fault> {
-    let Some((format, values)) = arguments.split_first() else {
-        return Ok(string(String::new()));
-    };
-    let format = text(format)?;
-    let mut values = values.iter();
-    let mut output = Bounded::default();
-    let mut pieces = format.split('%');
-    output.push(pieces.next().unwrap_or_default())?;
-    let mut literal = false;
-    for piece in pieces {
-        let verb = piece.chars().next();
-        if literal {
-            literal = false;
-            output.push(piece)?;
-            continue;
-        }
-        if piece.is_empty() {
-            output.push("%")?;
-            literal = true;
-            continue;
-        }
-        let value = values
-            .next()
-            .ok_or(Fault::Cause("has fewer values than verbs"))?;
-        output.push(&match verb {
-            Some('s' | 'v') => text(value)?,
-            Some('d') => integer(value)?.to_string(),
-            Some('q') => go_quoted(&text(value)?),
-            _ => return Err(Fault::Cause("knows the verbs %s, %v, %d, %q and %% only")),
-        })?;
-        output.push(&piece[1..])?;
+/// Each character of the text may have to be looked for among all that are cut, so these have to be few.
+pub(super) fn trim_all(arguments: &Arguments<'_>, output: &mut Output) -> Result<(), Fault> {
+    let cut = arguments.text(0)?;
+    if cut.len() > 256 {
+        return Err(Fault::Cause("needs at most 256 bytes of characters to cut"));
     }
-    if values.next().is_some() {
-        Err(Fault::Cause("has more values than verbs"))
-    } else {
-        Ok(string(output.0))
-    }
+    output.push(
+        arguments
+            .text(1)?
+            .trim_matches(|character| cut.contains(character)),
+    )
 }
 
-fn go_quoted(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for character in text.chars() {
-        match character {
-            '"' | '\\' => quoted.extend(['\\', character]),
-            '\n' => quoted.push_str("\\n"),
-            '\t' => quoted.push_str("\\t"),
-            '\r' => quoted.push_str("\\r"),
-            other => quoted.push(other),
-        }
-    }
-    quoted.push('"');
-    quoted
+pub(super) fn trim_prefix(arguments: &Arguments<'_>, output: &mut Output) -> Result<(), Fault> {
+    let text = arguments.text(1)?;
+    output.push(text.strip_prefix(&*arguments.text(0)?).unwrap_or(&text))
 }
 
-pub(super) fn to_string(arguments: &[Value]) -> Result<Value, Fault> {
-    change(arguments, str::to_owned)
+pub(super) fn trim_suffix(arguments: &Arguments<'_>, output: &mut Output) -> Result<(), Fault> {
+    let text = arguments.text(1)?;
+    output.push(text.strip_suffix(&*arguments.text(0)?).unwrap_or(&text))
 }
 
-pub(super) fn trim(arguments: &[Value]) -> Result<Value, Fault> {
-    change(arguments, |text| text.trim().to_owned())
-}
-
-pub(super) fn trim_all(arguments: &[Value]) -> Result<Value, Fault> {
-    let [cut, given] = exactly(arguments)?;
-    Ok(string(
-        given
-            .trim_matches(|character| cut.contains(character))
-            .to_owned(),
-    ))
-}
-
-pub(super) fn trim_prefix(arguments: &[Value]) -> Result<Value, Fault> {
-    let [prefix, given] = exactly(arguments)?;
-    Ok(string(
-        given.strip_prefix(&prefix).unwrap_or(&given).to_owned(),
-    ))
-}
-
-pub(super) fn trim_suffix(arguments: &[Value]) -> Result<Value, Fault> {
-    let [suffix, given] = exactly(arguments)?;
-    Ok(string(
-        given.strip_suffix(&suffix).unwrap_or(&given).to_owned(),
-    ))
-}
-
-pub(super) fn upper(arguments: &[Value]) -> Result<Value, Fault> {
-    change(arguments, str::to_uppercase)
-}
-
-pub(super) fn lower(arguments: &[Value]) -> Result<Value, Fault> {
-    change(arguments, str::to_lowercase)
-}
-
-pub(super) fn title(arguments: &[Value]) -> Result<Value, Fault> {
-    change(arguments, |text| {
-        at_word_starts(text, |character| character.to_uppercase().collect())
+pub(super) fn upper(arguments: &Arguments<'_>, output: &mut Output) -> Result<(), Fault> {
+    each(arguments, output, |character| {
+        character.to_ascii_uppercase()
     })
 }
 
-pub(super) fn untitle(arguments: &[Value]) -> Result<Value, Fault> {
-    change(arguments, |text| {
-        at_word_starts(text, |character| character.to_lowercase().collect())
+pub(super) fn lower(arguments: &Arguments<'_>, output: &mut Output) -> Result<(), Fault> {
+    each(arguments, output, |character| {
+        character.to_ascii_lowercase()
     })
 }
 
-fn at_word_starts(text: &str, change: fn(char) -> String) -> String {
-    let mut changed = String::with_capacity(text.len());
+pub(super) fn swapcase(arguments: &Arguments<'_>, output: &mut Output) -> Result<(), Fault> {
+    each(arguments, output, |character| match character {
+        'A'..='Z' => character.to_ascii_lowercase(),
+        other => other.to_ascii_uppercase(),
+    })
+}
+
+fn each(
+    arguments: &Arguments<'_>,
+    output: &mut Output,
+    change: fn(char) -> char,
+) -> Result<(), Fault> {
+    output.push_chars(arguments.text(0)?.chars().map(change))
+}
+
+/// Go's idea of where words begin: after anything but letters, digits and `_`.
+pub(super) fn title(arguments: &Arguments<'_>, output: &mut Output) -> Result<(), Fault> {
     let mut starts = true;
-    for character in text.chars() {
-        if starts {
-            changed.push_str(&change(character));
+    arguments.text(0)?.chars().try_for_each(|character| {
+        let first = std::mem::replace(&mut starts, character.is_ascii() && !is_word(character));
+        output.push_char(if first {
+            character.to_ascii_uppercase()
         } else {
-            changed.push(character);
+            character
+        })
+    })
+}
+
+fn is_word(character: char) -> bool {
+    character.is_ascii_alphanumeric() || character == '_'
+}
+
+/// sprig's idea of where words begin: after white space.
+pub(super) fn untitle(arguments: &Arguments<'_>, output: &mut Output) -> Result<(), Fault> {
+    let mut starts = true;
+    arguments.text(0)?.chars().try_for_each(|character| {
+        let first = std::mem::replace(&mut starts, character.is_whitespace());
+        output.push_char(if first {
+            character.to_ascii_lowercase()
+        } else {
+            character
+        })
+    })
+}
+
+pub(super) fn snakecase(arguments: &Arguments<'_>, output: &mut Output) -> Result<(), Fault> {
+    joined_by('_', &arguments.text(0)?, output)
+}
+
+pub(super) fn kebabcase(arguments: &Arguments<'_>, output: &mut Output) -> Result<(), Fault> {
+    joined_by('-', &arguments.text(0)?, output)
+}
+
+fn joined_by(connector: char, text: &str, output: &mut Output) -> Result<(), Fault> {
+    for (index, word) in words(text).enumerate() {
+        if index > 0 {
+            output.push_char(connector)?;
         }
-        starts = character.is_whitespace();
+        output.push_chars(word.chars().map(|character| character.to_ascii_lowercase()))?;
     }
-    changed
+    Ok(())
 }
 
-pub(super) fn swapcase(arguments: &[Value]) -> Result<Value, Fault> {
-    change(arguments, |text| {
-        let swap = |character: char| -> String {
-            if character.is_uppercase() {
-                character.to_lowercase().collect()
-            } else {
-                character.to_uppercase().collect()
-            }
-        };
-        text.chars().map(swap).collect()
+pub(super) fn camelcase(arguments: &Arguments<'_>, output: &mut Output) -> Result<(), Fault> {
+    words(&arguments.text(0)?).try_for_each(|word| {
+        let mut characters = word.chars();
+        output.push_chars(
+            characters
+                .next()
+                .into_iter()
+                .map(|first| first.to_ascii_uppercase()),
+        )?;
+        output.push_chars(characters.map(|character| character.to_ascii_lowercase()))
     })
 }
 
-pub(super) fn nospace(arguments: &[Value]) -> Result<Value, Fault> {
-    change(arguments, |text| text.split_whitespace().collect())
+/// Words end at white space, `-` and `_`, before a capital after a small letter or digit (`httpServer`), and before the last
+/// of several capitals when a small letter follows it (`HTTPServer`).
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|character: char| character.is_whitespace() || matches!(character, '-' | '_'))
+        .flat_map(|run| {
+            let mut rest = run;
+            std::iter::from_fn(move || {
+                let (word, after) = rest.split_at(first_word(rest));
+                rest = after;
+                Some(word).filter(|word| !word.is_empty())
+            })
+        })
 }
 
-pub(super) fn initials(arguments: &[Value]) -> Result<Value, Fault> {
-    change(arguments, |text| {
-        text.split_whitespace()
-            .filter_map(|word| word.chars().next())
-            .collect()
-    })
-}
-
-pub(super) fn repeat(arguments: &[Value]) -> Result<Value, Fault> {
-    let [_, given] = exactly(arguments)?;
-    let times = usize::try_from(integer(&arguments[0])?)
-        .map_err(|_negative| Fault::Cause("needs a number from 0"))?;
-    if given.is_empty() {
-        Ok(string(given))
-    } else {
-        Bounded::of(std::iter::repeat_n(given, times))
+/// The length of the first word of a run without separators.
+fn first_word(run: &str) -> usize {
+    let mut characters = run.char_indices().peekable();
+    let mut before = None;
+    while let Some((index, character)) = characters.next() {
+        let small_follows = characters
+            .peek()
+            .is_some_and(|(_, next)| next.is_ascii_lowercase());
+        let begins = |before: char| !before.is_ascii_uppercase() || small_follows;
+        if character.is_ascii_uppercase() && before.is_some_and(begins) {
+            return index;
+        }
+        before = Some(character);
     }
+    run.len()
 }
 
-pub(super) fn substr(arguments: &[Value]) -> Result<Value, Fault> {
-    let [_, _, given] = exactly(arguments)?;
-    let start = usize::try_from(integer(&arguments[0])?).unwrap_or(0);
-    let end = usize::try_from(integer(&arguments[1])?).unwrap_or(usize::MAX);
-    Ok(string(given.chars().take(end).skip(start).collect()))
+pub(super) fn nospace(arguments: &Arguments<'_>, output: &mut Output) -> Result<(), Fault> {
+    arguments
+        .text(0)?
+        .split_whitespace()
+        .try_for_each(|word| output.push(word))
 }
 
-pub(super) fn trunc(arguments: &[Value]) -> Result<Value, Fault> {
-    let [_, given] = exactly(arguments)?;
-    let length = integer(&arguments[0])?;
+pub(super) fn initials(arguments: &Arguments<'_>, output: &mut Output) -> Result<(), Fault> {
+    output.push_chars(
+        arguments
+            .text(0)?
+            .split_whitespace()
+            .filter_map(|word| word.chars().next()),
+    )
+}
+
+pub(super) fn repeat(arguments: &Arguments<'_>, output: &mut Output) -> Result<(), Fault> {
+    output.push_times(arguments.text(1)?, arguments.size(0)?)
+}
+
+pub(super) fn substr(arguments: &Arguments<'_>, output: &mut Output) -> Result<(), Fault> {
+    let start = usize::try_from(arguments.integer(0)?).unwrap_or(0);
+    let end = usize::try_from(arguments.integer(1)?).unwrap_or(usize::MAX);
+    output.push_chars(arguments.text(2)?.chars().take(end).skip(start))
+}
+
+pub(super) fn trunc(arguments: &Arguments<'_>, output: &mut Output) -> Result<(), Fault> {
+    let (length, text) = (arguments.integer(0)?, arguments.text(1)?);
     let kept = usize::try_from(length.unsigned_abs()).unwrap_or(usize::MAX);
     let skipped = if length < 0 {
-        given.chars().count().saturating_sub(kept)
+        text.chars().count().saturating_sub(kept)
     } else {
         0
     };
-    Ok(string(given.chars().skip(skipped).take(kept).collect()))
+    output.push_chars(text.chars().skip(skipped).take(kept))
 }
 
-pub(super) fn abbrev(arguments: &[Value]) -> Result<Value, Fault> {
-    let [_, given] = exactly(arguments)?;
-    let width = usize::try_from(integer(&arguments[0])?).unwrap_or(0);
-    if width < 4 || given.chars().count() <= width {
-        return Ok(string(given));
+/// Widths below 4 leave no room for anything but the dots, so sprig cuts nothing then.
+pub(super) fn abbrev(arguments: &Arguments<'_>, output: &mut Output) -> Result<(), Fault> {
+    let (width, text) = (arguments.size(0)?, arguments.text(1)?);
+    if width < 4 || text.chars().count() <= width {
+        return output.push(text);
     }
-    Ok(string(
-        given.chars().take(width - 3).chain("...".chars()).collect(),
+    output.push_chars(text.chars().take(width - 3))?;
+    output.push("...")
+}
+
+pub(super) fn contains(arguments: &Arguments<'_>) -> Result<Value, Fault> {
+    Ok(Value::Bool(
+        arguments.text(1)?.contains(&*arguments.text(0)?),
     ))
 }
 
-pub(super) fn contains(arguments: &[Value]) -> Result<Value, Fault> {
-    let [part, given] = exactly(arguments)?;
-    Ok(Value::Bool(given.contains(&part)))
+pub(super) fn has_prefix(arguments: &Arguments<'_>) -> Result<Value, Fault> {
+    Ok(Value::Bool(
+        arguments.text(1)?.starts_with(&*arguments.text(0)?),
+    ))
 }
 
-pub(super) fn has_prefix(arguments: &[Value]) -> Result<Value, Fault> {
-    let [prefix, given] = exactly(arguments)?;
-    Ok(Value::Bool(given.starts_with(&prefix)))
+pub(super) fn has_suffix(arguments: &Arguments<'_>) -> Result<Value, Fault> {
+    Ok(Value::Bool(
+        arguments.text(1)?.ends_with(&*arguments.text(0)?),
+    ))
 }
 
-pub(super) fn has_suffix(arguments: &[Value]) -> Result<Value, Fault> {
-    let [suffix, given] = exactly(arguments)?;
-    Ok(Value::Bool(given.ends_with(&suffix)))
+pub(super) fn replace(arguments: &Arguments<'_>, output: &mut Output) -> Result<(), Fault> {
+    joined(
+        &arguments.text(1)?,
+        arguments.text(2)?.split(&*arguments.text(0)?),
+        output,
+    )
 }
 
-pub(super) fn replace(arguments: &[Value]) -> Result<Value, Fault> {
-    let [old, new, given] = exactly(arguments)?;
-    join_texts(&new, &given.split(&old).collect::<Vec<_>>())
-}
-
-pub(super) fn quote(arguments: &[Value]) -> Result<Value, Fault> {
-    let quoted: Vec<_> = texts(arguments)?
-        .iter()
-        .map(|text| go_quoted(text))
-        .collect();
-    join_texts(" ", &quoted)
-}
-
-pub(super) fn squote(arguments: &[Value]) -> Result<Value, Fault> {
-    let quoted: Vec<_> = texts(arguments)?
-        .iter()
-        .map(|text| format!("'{text}'"))
-        .collect();
-    join_texts(" ", &quoted)
-}
-
-pub(super) fn indent(arguments: &[Value]) -> Result<Value, Fault> {
-    let [_, given] = exactly(arguments)?;
-    let width = usize::try_from(integer(&arguments[0])?)
-        .map_err(|_negative| Fault::Cause("needs a number from 0"))?;
-    if width > super::MAX_OUTPUT {
-        return Err(Fault::TooLong);
-    }
-    let blanks = " ".repeat(width);
-    let mut indented = Bounded::default();
-    indented.push(&blanks)?;
-    indented.push(&text(&join_texts(
-        &format!("\n{blanks}"),
-        &given.split('\n').collect::<Vec<_>>(),
-    )?)?)?;
-    Ok(string(indented.0))
-}
-
-pub(super) fn nindent(arguments: &[Value]) -> Result<Value, Fault> {
-    Bounded::of(["\n".to_owned(), text(&indent(arguments)?)?])
-}
-
-pub(super) fn join(arguments: &[Value]) -> Result<Value, Fault> {
-    match arguments {
-        [separator, Value::Array(items)] => join_texts(&text(separator)?, &texts(items)?),
-        [_, single] => Bounded::of([text(single)?]),
-        _ => Err(Fault::Cause("needs a separator and a list")),
-    }
-}
-
-fn join_texts(separator: &str, pieces: &[impl AsRef<str>]) -> Result<Value, Fault> {
-    let mut joined = Bounded::default();
-    for (index, piece) in pieces.iter().enumerate() {
+pub(super) fn indent(arguments: &Arguments<'_>, output: &mut Output) -> Result<(), Fault> {
+    let width = arguments.size(0)?;
+    for (index, line) in arguments.text(1)?.split('\n').enumerate() {
         if index > 0 {
-            joined.push(separator)?;
+            output.push("\n")?;
         }
-        joined.push(piece.as_ref())?;
+        output.push_times(" ", width)?;
+        output.push(line)?;
     }
-    Ok(string(joined.0))
+    Ok(())
 }
 
-pub(super) fn split_list(arguments: &[Value]) -> Result<Value, Fault> {
-    let [separator, given] = exactly(arguments)?;
-    Ok(Value::Array(
-        given
-            .split(&separator)
-            .map(|piece| string(piece.to_owned()))
-            .collect(),
-    ))
+pub(super) fn nindent(arguments: &Arguments<'_>, output: &mut Output) -> Result<(), Fault> {
+    output.push("\n")?;
+    indent(arguments, output)
 }
 
-/// A map `_0`, `_1`, …, as sprig makes it, because templates reach members by name only.
-pub(super) fn split(arguments: &[Value]) -> Result<Value, Fault> {
-    let Value::Array(pieces) = split_list(arguments)? else {
-        return Err(Fault::Cause("needs text"));
-    };
-    Ok(Value::Object(
-        pieces
-            .into_iter()
-            .enumerate()
-            .map(|(index, piece)| (format!("_{index}"), piece))
-            .collect(),
-    ))
+pub(super) fn int(arguments: &Arguments<'_>) -> Result<Value, Fault> {
+    Ok(Value::Number(arguments.integer(0)?.to_string().into()))
+}
+
+fn joined<'p>(
+    separator: &str,
+    pieces: impl Iterator<Item = &'p str>,
+    output: &mut Output,
+) -> Result<(), Fault> {
+    for (index, piece) in pieces.enumerate() {
+        if index > 0 {
+            output.push(separator)?;
+        }
+        output.push(piece)?;
+    }
+    Ok(())
 }
