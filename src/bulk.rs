@@ -60,18 +60,12 @@ fn check(name: &[u8], settings: &Settings) -> Result<(), BadName> {
     if settings.allowed.contains(name) {
         return Ok(());
     }
-    match std::str::from_utf8(name)
-        .ok()
-        .filter(|_| name::is_portable(name) || is_refused_family(name))
-    {
+    // Refused before unusual: bash exports functions as `BASH_FUNC_name%%`, which is refused for what it does.
+    match std::str::from_utf8(name).ok().and_then(refused::reason) {
+        Some(reason) => Err(BadName::Refused(reason)),
+        None if name::is_portable(name) => Ok(()),
         None => Err(BadName::Unusual),
-        Some(name) => refused::reason(name).map_or(Ok(()), |reason| Err(BadName::Refused(reason))),
     }
-}
-
-/// bash exports functions as `BASH_FUNC_name%%`, which is refused for what it does, not for its `%`.
-fn is_refused_family(name: &[u8]) -> bool {
-    std::str::from_utf8(name).is_ok_and(|name| refused::reason(name).is_some())
 }
 
 fn twice(source: &Source, name: &[u8], first: &[u8], second: &[u8]) -> String {

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use envlatch_reference::{Absence, Reference};
 use nix::errno::Errno;
@@ -36,10 +36,11 @@ no command to start; write it after the options: envlatch run [OPTIONS] -- COMMA
   `docker image inspect IMAGE` shows Entrypoint and Cmd of the base image; the command is both, one after the other.
   In Kubernetes, `command` replaces ENTRYPOINT and drops CMD: write the whole command in `args`, or set both.";
 
-/// The environment of the program, and the server it came from.
+/// The environment of the program, the server it came from, and where the program is.
 pub(crate) struct Resolution {
     pub(crate) merged: Merged,
     pub(crate) server: Option<Server>,
+    pub(crate) command: Option<PathBuf>,
 }
 
 /// Resolves everything and becomes the command. Returns only when that failed.
@@ -51,8 +52,7 @@ pub(crate) fn run(words: &Words, environment: &Environment) -> Result<Infallible
     // Nothing of ours is worth a core dump; execve gives the program its own setting back (prctl(2), PR_SET_DUMPABLE).
     let _best_effort = nix::sys::prctl::set_dumpable(false);
     let resolution = resolve(&settings, environment, Some(program))?;
-    let prepared = prepare(&resolution.merged, &words.argv);
-    let prepared = resolution.or_revoke(prepared)?;
+    let prepared = resolution.or_revoke(prepare(&resolution, &words.argv))?;
     if let Some(server) = &resolution.server {
         server.started();
     }
@@ -72,9 +72,10 @@ pub(crate) fn resolve(
     let mut problems = Problems::default();
     let plan = problems.collect(Plan::new(settings, environment));
     let files = problems.collect(files(settings)).unwrap_or_default();
-    if let Some(program) = program {
-        problems.collect(check_early(program, settings, environment, plan.as_ref()));
-    }
+    let find = |program| find_early(program, settings, environment, plan.as_ref());
+    let command = program
+        .and_then(|program| problems.collect(find(program)))
+        .flatten();
     let server = plan
         .as_ref()
         .and_then(|plan| problems.collect(server(settings, environment, plan)))
@@ -82,13 +83,15 @@ pub(crate) fn resolve(
     let Some(plan) = plan else {
         return Err(problems);
     };
+    problems.or_ok(())?;
+    let merged = Merged::default();
     let resolution = Resolution {
-        merged: Merged::default(),
+        merged,
         server,
-    };
-    problems
-        .or_ok(())
-        .and_then(|()| resolution.fill(settings, environment, &plan, files))
+        command,
+    }
+    .fill(settings, environment, &plan, files)?;
+    resolution.find_late(program)
 }
 
 fn server(
@@ -136,12 +139,12 @@ fn directory(path: &Path, settings: &Settings) -> Result<Vec<Candidate>, Problem
 }
 
 /// Looks for the command before anything is fetched, unless the PATH that decides is itself still to come.
-fn check_early(
+fn find_early(
     program: &OsStr,
     settings: &Settings,
     environment: &Environment,
     plan: Option<&Plan>,
-) -> Result<(), Problem> {
+) -> Result<Option<PathBuf>, Problem> {
     let refers = plan.is_some_and(|plan| {
         plan.variables
             .iter()
@@ -149,9 +152,9 @@ fn check_early(
     });
     let path_is_a_target = refers || settings.allowed.contains(b"PATH".as_slice());
     if path_is_a_target && !program.as_bytes().contains(&b'/') {
-        return Ok(());
+        return Ok(None);
     }
-    command::find(program, environment.get("PATH")).map(|_found| ())
+    command::find(program, environment.get("PATH")).map(Some)
 }
 
 // === impl Resolution ===
@@ -184,6 +187,20 @@ impl Resolution {
             merge(settings, environment, plan, &answers, files)
         });
         self.merged = self.or_revoke(filled)?;
+        Ok(self)
+    }
+
+    /// Finds the command in the PATH that it will have, if that was not known before.
+    fn find_late(mut self, program: Option<&OsString>) -> Result<Self, Problems> {
+        if let (None, Some(program)) = (&self.command, program) {
+            let path = self
+                .merged
+                .0
+                .get(b"PATH".as_slice())
+                .map(|entry| OsStr::from_bytes(entry.value.expose()));
+            let found = command::find(program, path).map_err(Problems::from);
+            self.command = Some(self.or_revoke(found)?);
+        }
         Ok(self)
     }
 
@@ -322,15 +339,15 @@ struct Prepared {
     shown: String,
 }
 
-fn prepare(merged: &Merged, argv: &[OsString]) -> Result<Prepared, Problems> {
-    let program = argv
-        .first()
-        .ok_or_else(|| Problem::new(Exit::Usage, NO_COMMAND))?;
-    let path = merged
-        .0
-        .get(b"PATH".as_slice())
-        .map(|entry| OsStr::from_bytes(entry.value.expose()));
-    let path = command::find(program, path)?;
+fn prepare(resolution: &Resolution, argv: &[OsString]) -> Result<Prepared, Problems> {
+    let Resolution {
+        merged,
+        command: Some(command),
+        ..
+    } = resolution
+    else {
+        return Err(Problem::new(Exit::Usage, NO_COMMAND).into());
+    };
     crate::limits::check(merged, argv)?;
     let c_string = |bytes: &[u8]| {
         CString::new(bytes).map_err(|_nul| Problem::new(Exit::Bug, "a NUL byte was overlooked"))
@@ -339,13 +356,13 @@ fn prepare(merged: &Merged, argv: &[OsString]) -> Result<Prepared, Problems> {
         c_string(&[name, b"=".as_slice(), entry.value.expose()].concat())
     };
     Ok(Prepared {
-        path: c_string(path.as_os_str().as_bytes())?,
+        path: c_string(command.as_os_str().as_bytes())?,
         argv: argv
             .iter()
             .map(|word| c_string(word.as_bytes()))
             .collect::<Result<_, _>>()?,
         envp: merged.0.iter().map(variable).collect::<Result<_, _>>()?,
-        shown: shown(program.as_bytes()),
+        shown: shown(command.as_os_str().as_bytes()),
     })
 }
 
