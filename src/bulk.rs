@@ -61,7 +61,7 @@ fn check(name: &[u8], settings: &Settings) -> Result<(), BadName> {
         return Ok(());
     }
     // Refused before unusual: bash exports functions as `BASH_FUNC_name%%`, which is refused for what it does.
-    match std::str::from_utf8(name).ok().and_then(refused::reason) {
+    match refused::reason(name) {
         Some(reason) => Err(BadName::Refused(reason)),
         None if name::is_portable(name) => Ok(()),
         None => Err(BadName::Unusual),
