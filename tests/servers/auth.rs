@@ -124,12 +124,7 @@ fn approle_also_with_a_wrapped_secret_id() {
 #[ignore = "needs a real Vault: scripts/test servers"]
 fn userpass() {
     let vault = Vault::shared_dev();
-    let mount = enable(vault, "userpass");
-    vault.api(
-        "POST",
-        &format!("auth/{mount}/users/bob"),
-        &json!({"password": "pw", "token_policies": [reader(vault)]}),
-    );
+    let mount = crate::userpass(vault, "pw");
     let program = reading(vault, &["--auth", "userpass", "--auth-mount", &mount])
         .env("VAULT_USERNAME", "bob");
     succeeds(&program.env("VAULT_PASSWORD", "pw"));

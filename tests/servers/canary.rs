@@ -3,25 +3,16 @@
 use envlatch_test_support::{Vault, assert_no_canary, canary, test_child};
 use serde_json::json;
 
-use crate::{run, unique};
+use crate::{run, unique, userpass};
 
 #[test]
 #[ignore = "needs a real Vault: scripts/test servers"]
 fn no_output_holds_a_value() {
     let vault = Vault::shared_dev();
-    let (path, auth) = (unique("canary"), unique("userpass"));
+    let path = unique("canary");
     let (value, password, file, token) = (canary(), canary(), canary(), canary());
+    let auth = userpass(vault, &password);
     vault.put_kv2(&path, &json!({"k": value, "map": {"inner": value}}));
-    vault.api(
-        "POST",
-        &format!("sys/auth/{auth}"),
-        &json!({"type": "userpass"}),
-    );
-    vault.api(
-        "POST",
-        &format!("auth/{auth}/users/bob"),
-        &json!({"password": password, "token_policies": [crate::reader(vault)]}),
-    );
     let files = envlatch_test_support::CsiVolume::new(&[
         ("F", file.as_bytes()),
         ("G", format!("{file}\0").as_bytes()),

@@ -6,7 +6,7 @@ use envlatch_test_support::{Program, Vault, VaultCluster};
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-use crate::{reader, run, run_as_root, unique};
+use crate::{run, run_as_root, unique, userpass};
 
 fn reading(vault: &Vault, options: &[&str]) -> Program {
     run_as_root(vault, options).env("A", "vault:secret/data/fault#k")
@@ -104,17 +104,7 @@ fn f02_a_standby_and_a_dead_node_are_passed_over() {
 #[ignore = "needs a real Vault: scripts/test servers"]
 fn f03_denied() {
     let vault = Vault::shared_dev();
-    let (auth, path) = (unique("userpass"), unique("denied"));
-    vault.api(
-        "POST",
-        &format!("sys/auth/{auth}"),
-        &json!({"type": "userpass"}),
-    );
-    vault.api(
-        "POST",
-        &format!("auth/{auth}/users/bob"),
-        &json!({"password": "pw", "token_policies": [reader(vault)]}),
-    );
+    let (auth, path) = (userpass(vault, "pw"), unique("denied"));
     let program = run(vault, &["--auth", "userpass", "--auth-mount", &auth])
         .env("VAULT_USERNAME", "bob")
         .env("VAULT_PASSWORD", "pw")
@@ -206,17 +196,7 @@ fn f06_terminated_while_the_server_does_not_answer() {
 #[ignore = "needs a real Vault: scripts/test servers"]
 fn f06_terminated_after_the_login_the_token_is_revoked() {
     let vault = Vault::dev();
-    let auth = unique("userpass");
-    vault.api(
-        "POST",
-        &format!("sys/auth/{auth}"),
-        &json!({"type": "userpass"}),
-    );
-    vault.api(
-        "POST",
-        &format!("auth/{auth}/users/bob"),
-        &json!({"password": "pw", "token_policies": [reader(&vault)]}),
-    );
+    let auth = userpass(&vault, "pw");
     // Every read is limited away, so the launcher is between its login and the end of its budget.
     vault.put_kv2("fault", &json!({"k": "v"}));
     vault.api(

@@ -15,6 +15,7 @@ mod writes;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use envlatch_test_support::{Program, Vault, launcher_at, test_child};
+use serde_json::json;
 
 /// `envlatch run`, told where `vault` is, with a child that reports what it was given.
 fn run(vault: &Vault, options: &[&str]) -> Program {
@@ -50,4 +51,17 @@ fn reader(vault: &Vault) -> String {
         "path \"secret/data/*\" { capabilities = [\"read\"] }",
     );
     name
+}
+
+/// A mount of userpass where `bob` logs in with `password` and may read below `secret/`.
+fn userpass(vault: &Vault, password: &str) -> String {
+    let mount = unique("userpass");
+    vault.api(
+        "POST",
+        &format!("sys/auth/{mount}"),
+        &json!({"type": "userpass"}),
+    );
+    let user = json!({"password": password, "token_policies": [reader(vault)]});
+    vault.api("POST", &format!("auth/{mount}/users/bob"), &user);
+    mount
 }
