@@ -13,7 +13,6 @@ use tokio::runtime::Runtime;
 
 use crate::environment::Environment;
 use crate::logging;
-use crate::plan::family;
 use crate::problem::{Exit, Problem, Problems};
 use crate::request::{Answer, Answers, Family, Refusal, Request, What};
 use crate::settings::{Settings, Transit};
@@ -318,7 +317,7 @@ fn setting(
         return given;
     }
     let both = name.starts_with("BAO_") && environment.get(&format!("VAULT_{suffix}")).is_some();
-    if both && family(wanted, environment) == Family::Vault && wanted == Family::Vault {
+    if both && wanted == Family::Vault {
         return None;
     }
     environment.get(name).map(OsStr::to_owned)
