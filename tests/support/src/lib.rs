@@ -1,13 +1,16 @@
 //! The harness of the tests: programs, servers and directories as the parts of envlatch meet them.
 //!
 //! Everything here is real where it can be: processes with a clean environment and a deadline, directories laid out as
-//! the kubelet lays them out, a Vault of its own for the test. [`ScriptedServer`] is for answers that no real server
+//! the kubelet lays them out, a Vault of its own for the test, a namespace of its own in a cluster. [`ScriptedServer`] is for answers that no real server
 //! gives. Whatever is started here ends with the value that stands for it, and with the test process at the latest.
 //!
 //! The harness panics: a test whose bed is broken must fail where it broke, with everything that was seen.
 
 mod canary;
+mod cluster;
 mod csi_volume;
+mod helm;
+mod http;
 mod jwt;
 mod program;
 mod report;
@@ -17,7 +20,9 @@ mod vault;
 mod wait;
 
 pub use canary::{assert_no_canary, canary, find_canary};
+pub use cluster::{Cluster, Ended, Namespace, Pod, pids_of, restricted};
 pub use csi_volume::CsiVolume;
+pub use helm::{ExampleChart, chart, helm};
 pub use jwt::Key;
 pub use program::{Finished, Program, Running, launcher, launcher_at};
 pub use report::{Report, test_child};

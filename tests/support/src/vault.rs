@@ -1,6 +1,6 @@
 //! Real Vault servers, one process each.
 //!
-//! A server keeps everything in memory, listens on a free port of 127.0.0.1, and is initialised and unsealed when it is
+//! A server keeps everything in memory, listens on a free port, and is initialised and unsealed when it is
 //! handed out. It is the binary at `ENVLATCH_VAULT`, else the one that `scripts/tools vault` built. There is no
 //! fallback: a test that needs a server fails when there is none.
 //!
@@ -30,6 +30,9 @@ use process::Process;
 /// How long a server may take to answer, seal, unseal or become active. It takes one second on an idle machine.
 const READY: Duration = Duration::from_secs(60);
 
+/// Where servers listen unless told otherwise.
+const LOOPBACK: &str = "127.0.0.1";
+
 /// The file with the certificate of the server's authority.
 const CA: &str = "ca.pem";
 
@@ -58,13 +61,19 @@ impl Vault {
     /// A server over plain HTTP.
     #[must_use]
     pub fn dev() -> Self {
-        Self::start(None)
+        Self::start(None, LOOPBACK)
     }
 
     /// A server over HTTPS with a certificate for `127.0.0.1` and `localhost` from an authority of its own.
     #[must_use]
     pub fn tls() -> Self {
-        Self::start(Some(Authority::new()))
+        Self::tls_at(LOOPBACK)
+    }
+
+    /// The same at another address of this machine's, which the certificate names as well.
+    #[must_use]
+    pub fn tls_at(host: &str) -> Self {
+        Self::start(Some(Authority::new()), host)
     }
 
     /// The one HTTP server that the tests of this process share. Never seal, freeze or stop it.
@@ -81,24 +90,25 @@ impl Vault {
         SHARED.get_or_init(Self::tls)
     }
 
-    fn start(authority: Option<Authority>) -> Self {
-        let vault = Self::uninitialised(authority, None);
+    fn start(authority: Option<Authority>, host: &str) -> Self {
+        let vault = Self::uninitialised(authority, host, None);
         vault.initialise();
         vault
     }
 
     /// A running server without data. `node` makes it a member of a cluster, with its storage on disk.
-    fn uninitialised(authority: Option<Authority>, node: Option<&str>) -> Self {
+    fn uninitialised(authority: Option<Authority>, host: &str, node: Option<&str>) -> Self {
         let folder = config::folder();
         let identity = authority.as_ref().map(|authority| {
             fs::write(folder.path().join(CA), authority.pem()).expect("cannot write a file");
-            authority.issue(&["127.0.0.1", "localhost"])
+            authority.issue(&[host, "localhost"])
         });
         let storage = node.map_or(Storage::Memory, |id| Storage::Raft { id });
         let listener = identity.as_ref().map_or(Listener::Http, Listener::Https);
-        let process = Process::start(folder.path(), &storage, &listener);
+        let process = Process::start(folder.path(), host, &storage, &listener);
+        let ca_pem = authority.as_ref().map(Authority::pem);
         Self {
-            api: Api::new(&process.address, authority.as_ref()),
+            api: Api::new(&process.address, ca_pem.as_deref()),
             keys: OnceLock::new(),
             folder,
             process,
@@ -144,7 +154,7 @@ impl Vault {
             .expect("a server that is handed out is initialised")
     }
 
-    /// `http://127.0.0.1:PORT` or `https://127.0.0.1:PORT`.
+    /// `http://HOST:PORT` or `https://HOST:PORT`, where HOST is `127.0.0.1` unless told otherwise.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.process.address

@@ -1,14 +1,12 @@
 //! The harness' own requests to a server.
 
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Mutex;
 
 use serde_json::Value;
+use ureq::Agent;
 use ureq::http::Request;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
-use ureq::{Agent, Proxy};
 
-use crate::tls::{Authority, provider};
+use crate::http::agent;
 
 /// The header that marks these requests in the audit log.
 pub(super) const MARK: &str = "x-envlatch-harness";
@@ -23,23 +21,9 @@ pub(super) struct Api {
 // === impl Api ===
 
 impl Api {
-    pub(super) fn new(address: &str, authority: Option<&Authority>) -> Self {
-        let mut tls = TlsConfig::builder().unversioned_rustls_crypto_provider(provider());
-        if let Some(authority) = authority {
-            let ca = Certificate::from_pem(authority.pem().as_bytes()).expect("a certificate");
-            tls = tls.root_certs(RootCerts::Specific(Arc::new(vec![ca])));
-        }
-        // Every setting that would come from this process' environment is set here.
-        let config = Agent::config_builder()
-            .tls_config(tls.build())
-            .proxy(None::<Proxy>)
-            .http_status_as_error(false)
-            .allow_non_standard_methods(true)
-            .max_idle_connections(0)
-            .timeout_global(Some(Duration::from_secs(20)))
-            .build();
+    pub(super) fn new(address: &str, ca_pem: Option<&str>) -> Self {
         Self {
-            agent: config.new_agent(),
+            agent: agent(ca_pem),
             base: format!("{address}/v1/"),
             token: Mutex::default(),
         }

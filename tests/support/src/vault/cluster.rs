@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{READY, Vault};
+use super::{LOOPBACK, READY, Vault};
 use crate::wait::eventually;
 
 /// Vault servers with integrated storage, over HTTP.
@@ -20,7 +20,7 @@ impl VaultCluster {
     #[must_use]
     pub fn start(count: usize) -> Self {
         let nodes: Vec<_> = (0..count)
-            .map(|index| Vault::uninitialised(None, Some(&format!("node{index}"))))
+            .map(|index| Vault::uninitialised(None, LOOPBACK, Some(&format!("node{index}"))))
             .collect();
         let (first, others) = nodes.split_first().expect("a cluster has nodes");
         first.initialise();

@@ -47,13 +47,14 @@ pub(super) fn folder() -> TempDir {
 /// Writes a configuration file for a server on a free port. Returns the file and the server's address.
 pub(super) fn configure(
     folder: &Path,
+    host: &str,
     storage: &Storage<'_>,
     listener: &Listener<'_>,
 ) -> (PathBuf, String) {
-    let (port, cluster_port) = (free_port(), free_port());
+    let (port, cluster_port) = (free_port(host), free_port(host));
     let mut tcp = json!({
-        "address": format!("127.0.0.1:{port}"),
-        "cluster_address": format!("127.0.0.1:{cluster_port}"),
+        "address": format!("{host}:{port}"),
+        "cluster_address": format!("{host}:{cluster_port}"),
     });
     let scheme = match listener {
         Listener::Http => {
@@ -66,12 +67,12 @@ pub(super) fn configure(
             "https"
         }
     };
-    let address = format!("{scheme}://127.0.0.1:{port}");
+    let address = format!("{scheme}://{host}:{port}");
     let config = json!({
         "storage": storage.config(folder),
         "listener": { "tcp": tcp },
         "api_addr": address,
-        "cluster_addr": format!("https://127.0.0.1:{cluster_port}"),
+        "cluster_addr": format!("https://{host}:{cluster_port}"),
         "disable_mlock": true,
         "log_level": "info",
     });
@@ -122,8 +123,8 @@ impl Storage<'_> {
     }
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+fn free_port(host: &str) -> u16 {
+    let listener = TcpListener::bind((host, 0)).expect("a port is free");
     listener.local_addr().expect("the listener is bound").port()
 }
 

@@ -34,17 +34,27 @@ pub(super) struct Process {
 
 impl Process {
     /// Starts a server with its files in `folder` and waits until it answers.
-    pub(super) fn start(folder: &Path, storage: &Storage<'_>, listener: &Listener<'_>) -> Self {
+    pub(super) fn start(
+        folder: &Path,
+        host: &str,
+        storage: &Storage<'_>,
+        listener: &Listener<'_>,
+    ) -> Self {
         // The port is free when it is chosen, not when it is bound: somebody may be faster.
-        let attempt = |_| Self::try_start(folder, storage, listener);
+        let attempt = |_| Self::try_start(folder, host, storage, listener);
         (0..3).find_map(attempt).unwrap_or_else(|| {
             let log = fs::read_to_string(folder.join("vault.log")).unwrap_or_default();
             panic!("Vault did not start in three attempts:\n{log}")
         })
     }
 
-    fn try_start(folder: &Path, storage: &Storage<'_>, listener: &Listener<'_>) -> Option<Self> {
-        let (file, address) = configure(folder, storage, listener);
+    fn try_start(
+        folder: &Path,
+        host: &str,
+        storage: &Storage<'_>,
+        listener: &Listener<'_>,
+    ) -> Option<Self> {
+        let (file, address) = configure(folder, host, storage, listener);
         let path = folder.join("vault.log");
         let log = File::create(&path).expect("cannot write the server's log");
         let mut command = Command::new("setpriv");

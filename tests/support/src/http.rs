@@ -1,0 +1,27 @@
+//! The harness' own requests, which no setting of this process' environment changes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::{Agent, Proxy};
+
+use crate::tls::provider;
+
+/// A client that trusts the authorities in `ca_pem` alone, and gives up on a request after 20 seconds.
+pub(crate) fn agent(ca_pem: Option<&str>) -> Agent {
+    let mut tls = TlsConfig::builder().unversioned_rustls_crypto_provider(provider());
+    if let Some(pem) = ca_pem {
+        let ca = Certificate::from_pem(pem.as_bytes()).expect("a certificate");
+        tls = tls.root_certs(RootCerts::Specific(Arc::new(vec![ca])));
+    }
+    let config = Agent::config_builder()
+        .tls_config(tls.build())
+        .proxy(None::<Proxy>)
+        .http_status_as_error(false)
+        .allow_non_standard_methods(true)
+        .max_idle_connections(0)
+        .timeout_global(Some(Duration::from_secs(20)))
+        .build();
+    config.new_agent()
+}
