@@ -178,6 +178,8 @@ fn every_setting_in_the_pages_exists() {
     known.insert("ENVLATCH_FILE_ROOT".to_owned());
     // What Kubernetes makes for a Service, as an example.
     known.insert("ENVLATCH_PORT".to_owned());
+    // Not the launcher's, but that of a script for contributors.
+    known.insert("ENVLATCH_CLUSTER".to_owned());
     for page in pages() {
         let content = fs::read_to_string(&page).unwrap();
         let is_of_a_name = |character: char| character.is_ascii_alphanumeric() || character == '_';

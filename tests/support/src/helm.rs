@@ -1,6 +1,5 @@
 //! Helm, as `scripts/tools helm` built it, and the charts of this repository.
 
-use std::env::var_os;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -8,20 +7,20 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
+use crate::tool::tool;
+
 /// The example of a user's chart, in a folder of its own, with ours among its dependencies.
 pub struct ExampleChart {
     folder: TempDir,
 }
 
-/// `helm` with these words: the program at `ENVLATCH_HELM`.
+/// `helm` with these words: the program at `ENVLATCH_HELM`, else the one that `scripts/tools helm` built.
 ///
 /// # Panics
 /// When there is none.
 #[must_use]
 pub fn helm(words: &[&str]) -> Output {
-    let program = var_os("ENVLATCH_HELM").expect(
-        "run it with `scripts/test chart` or `scripts/test cluster`, which set ENVLATCH_HELM",
-    );
+    let program = tool("ENVLATCH_HELM", "helm");
     Command::new(&program)
         .args(words)
         .output()

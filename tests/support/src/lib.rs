@@ -16,6 +16,7 @@ mod program;
 mod report;
 mod scripted;
 mod tls;
+mod tool;
 mod vault;
 mod wait;
 

@@ -1,6 +1,6 @@
 //! What a server is started with: its binary, its directory, its configuration.
 
-use std::env::{temp_dir, var_os};
+use std::env::temp_dir;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::tls::Identity;
+use crate::tool::tool;
 
 /// Where a server keeps its data.
 pub(super) enum Storage<'a> {
@@ -81,24 +82,8 @@ pub(super) fn configure(
 }
 
 /// The server's binary.
-///
-/// # Panics
-/// When there is none.
 pub(super) fn binary() -> PathBuf {
-    let variable = |name| var_os(name).map(PathBuf::from);
-    let path = variable("ENVLATCH_VAULT").unwrap_or_else(|| {
-        variable("ENVLATCH_CACHE")
-            .or_else(|| Some(variable("XDG_CACHE_HOME")?.join("envlatch")))
-            .or_else(|| Some(variable("HOME")?.join(".cache/envlatch")))
-            .expect("HOME is set")
-            .join("bin/vault")
-    });
-    assert!(
-        path.is_file(),
-        "no Vault at {}: run `scripts/test servers`, which builds it, or set ENVLATCH_VAULT",
-        path.display()
-    );
-    path
+    tool("ENVLATCH_VAULT", "vault")
 }
 
 // === impl Storage ===
