@@ -9,6 +9,8 @@ use std::fmt;
 use envlatch_secret::Secret;
 use thiserror::Error;
 
+use crate::layout::MAX_DEPTH;
+
 /// Longest name of one file or directory in bytes (`NAME_MAX`).
 const MAX_COMPONENT: usize = 255;
 /// Longest path in bytes (`PATH_MAX`).
@@ -65,6 +67,9 @@ pub enum PathError {
     /// The whole is too long.
     #[error("has {0} bytes; at most {MAX_PATH} fit")]
     Long(usize),
+    /// It has too many directories.
+    #[error("has {0} directories; at most {MAX_DEPTH} fit")]
+    Deep(usize),
 }
 
 /// Why a mode is refused. The text goes after the name of the field that holds it.
@@ -174,7 +179,10 @@ impl TryFrom<&str> for MountPath {
         if path.starts_with("..") {
             return Err(PathError::Reserved);
         }
-        Ok(Self(path.to_owned()))
+        match path.matches('/').count() {
+            depth if depth > MAX_DEPTH => Err(PathError::Deep(depth)),
+            _ => Ok(Self(path.to_owned())),
+        }
     }
 }
 
@@ -228,7 +236,8 @@ mod tests {
     #[test]
     fn paths_that_are_refused() {
         let long = "a".repeat(256);
-        let deep = "a/".repeat(2048) + "a";
+        let deep = "a/".repeat(33) + "a";
+        let longest = "a/".repeat(2048) + "a";
         for (text, expected) in [
             ("", PathError::Empty),
             ("/etc/passwd", PathError::Absolute),
@@ -247,7 +256,8 @@ mod tests {
             ("a\u{7f}", PathError::Control(1)),
             ("\u{85}", PathError::Control(0)),
             (&long, PathError::LongComponent(256)),
-            (&deep, PathError::Long(4097)),
+            (&deep, PathError::Deep(33)),
+            (&longest, PathError::Long(4097)),
         ] {
             assert_eq!(MountPath::try_from(text), Err(expected), "{text:?}");
         }

@@ -1,5 +1,8 @@
 //! The CSI node plugin.
 pub mod content;
-/// The protocols, generated from `proto/`.
+pub mod layout;
+pub mod mounter;
+pub mod mountinfo;
 pub mod proto;
 pub mod source;
+pub mod target;
