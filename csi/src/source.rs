@@ -10,6 +10,7 @@ use std::fmt;
 use std::time::SystemTime;
 
 use envlatch_secret::Secret;
+use serde::{Deserialize, Serialize};
 use tonic::Code;
 
 use crate::content::Content;
@@ -63,7 +64,7 @@ pub struct VolumeRequest {
 }
 
 /// Who asks, in kubelet's words.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pod {
     /// Name of the pod.
     pub name: String,

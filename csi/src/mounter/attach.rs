@@ -5,17 +5,14 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{
-    AtFlags, Mode, OFlags, ResolveFlags, StatxAttributes, StatxFlags, mkdirat, openat2, statx,
-    unlinkat,
-};
+use rustix::fs::{AtFlags, Mode, OFlags, StatxAttributes, StatxFlags, mkdirat, statx, unlinkat};
 use rustix::io::{Errno, Result};
 use rustix::mount::{MoveMountFlags, UnmountFlags, move_mount, unmount};
 use rustix::process::fchdir;
 
 use super::Failure;
-use super::tree::retry;
 use super::wire::Step;
+use crate::beneath;
 use crate::mountinfo::MountInfo;
 use crate::target::{MOUNT, Target};
 
@@ -34,12 +31,7 @@ pub(super) enum Look {
 
 /// The directory that holds the mount point, or `None` when kubelet has removed it, or never made it.
 pub(super) fn open_parent(pods: &OwnedFd, target: &Target) -> Result<Option<OwnedFd>> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::BENEATH
-        | ResolveFlags::NO_SYMLINKS
-        | ResolveFlags::NO_MAGICLINKS
-        | ResolveFlags::NO_XDEV;
-    match retry(|| openat2(pods, target.parent(), flags, Mode::empty(), resolve)) {
+    match beneath::open_directory(pods, &*target.parent()) {
         Ok(parent) => Ok(Some(parent)),
         Err(Errno::NOENT) => Ok(None),
         Err(other) => Err(other),
@@ -48,9 +40,9 @@ pub(super) fn open_parent(pods: &OwnedFd, target: &Target) -> Result<Option<Owne
 
 /// Opens what is at the mount point now; `None` when there is nothing, not even a directory.
 fn open_mount_point(parent: &OwnedFd, flags: OFlags) -> Result<Option<OwnedFd>> {
-    let flags = flags | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    match retry(|| openat2(parent, MOUNT, flags, Mode::empty(), resolve)) {
+    // The one place where a mount may be crossed: the volume's own.
+    let flags = flags | OFlags::DIRECTORY;
+    match beneath::open_across(parent, MOUNT, flags) {
         Ok(directory) => Ok(Some(directory)),
         Err(Errno::NOENT) => Ok(None),
         Err(other) => Err(other),
@@ -82,10 +74,10 @@ pub(super) fn look(parent: &OwnedFd, table: &MountInfo) -> Result<Look> {
         .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
     let ours = mounts.iter().any(|mount| mount.id == id && mount.is_ours());
     Ok(if ours {
-        Look::Ours(super::tree::open_directory(&point, ".")?)
+        Look::Ours(beneath::open_directory(&point, ".")?)
     } else {
         // One that cannot be read is none of our business; it counts as filled.
-        Look::Foreign(super::tree::open_directory(&point, ".").unwrap_or(point))
+        Look::Foreign(beneath::open_directory(&point, ".").unwrap_or(point))
     })
 }
 

@@ -11,6 +11,7 @@ use rustix::mount::{
     open_tree,
 };
 
+use crate::beneath;
 use crate::mountinfo::SOURCE;
 
 /// How much a file system may hold.
@@ -81,7 +82,7 @@ impl Features {
             }
             made => (made?, true),
         };
-        super::tree::open_directory(&mount, ".")?;
+        beneath::open_directory(&mount, ".")?;
         super::attach::is_mount_root(&mount)?;
         let read_only = match set_read_only(&mount, true) {
             Ok(()) => true,

@@ -6,43 +6,22 @@
 
 use std::collections::BTreeSet;
 use std::ffi::CString;
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, RawDir, RenameFlags, ResolveFlags, Uid, chmod, chownat,
-    fchmod, fchown, mkdirat, openat2, readlinkat, renameat, renameat_with, symlinkat, unlinkat,
+    AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Uid, chmod, chownat, fchmod, fchown,
+    mkdirat, readlinkat, renameat, renameat_with, symlinkat, unlinkat,
 };
 use rustix::io::{Errno, Result};
 use rustix::path::Arg;
 
+use crate::beneath::{self, entries, open_directory};
 use crate::layout::{DATA, Generation, MAX_DEPTH, NEW_DATA, WORKER, link_target};
 
 /// Directories of files can be entered by everybody; the files have modes of their own.
 const DIRECTORY_MODE: Mode = Mode::from_raw_mode(0o755);
 /// How often the top of the volume is gone through before whoever fills it again wins.
 const ROUNDS: usize = 256;
-
-/// Opens the directory `name` in `parent`; nothing but a directory of this file system.
-pub(super) fn open_directory(parent: impl AsFd, name: impl Arg + Copy) -> Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::BENEATH
-        | ResolveFlags::NO_SYMLINKS
-        | ResolveFlags::NO_MAGICLINKS
-        | ResolveFlags::NO_XDEV;
-    retry(|| openat2(&parent, name, flags, Mode::empty(), resolve))
-}
-
-/// `openat2` asks for another try when something was renamed meanwhile.
-pub(super) fn retry<T>(mut call: impl FnMut() -> Result<T>) -> Result<T> {
-    for _ in 0..16 {
-        match call() {
-            Err(Errno::AGAIN) => {}
-            done => return done,
-        }
-    }
-    Err(Errno::AGAIN)
-}
 
 /// Makes the directory of `generation`, for the worker to fill.
 pub(super) fn make_generation(root: &OwnedFd, generation: Generation) -> Result<OwnedFd> {
@@ -201,26 +180,9 @@ fn set_aside(directory: &OwnedFd, name: impl Arg + Copy, root: &OwnedFd) -> Resu
 /// Makes a directory one that we may read and change. Without CAP_DAC_OVERRIDE that takes its owner, and a mode.
 fn unlock(parent: &OwnedFd, name: impl Arg + Copy) -> Result<()> {
     own(parent, name, 0)?;
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-    let directory = retry(|| openat2(parent, name, flags, Mode::empty(), resolve))?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY;
+    let directory = beneath::open(parent, name, flags, Mode::empty())?;
     // chmod(2) by name would follow a link that somebody puts there now; by descriptor it wants a readable one.
     let same = format!("/proc/self/fd/{}", directory.as_raw_fd());
     chmod(same, Mode::RWXU)
-}
-
-/// What is in a directory, but itself and its parent.
-pub(super) fn entries(directory: &OwnedFd) -> Result<Vec<(CString, FileType)>> {
-    rustix::fs::seek(directory, rustix::fs::SeekFrom::Start(0))?;
-    let mut buffer = [MaybeUninit::uninit(); 8192];
-    let mut listing = RawDir::new(directory, &mut buffer);
-    let mut entries = Vec::new();
-    while let Some(entry) = listing.next() {
-        let entry = entry?;
-        let name = entry.file_name();
-        if name != c"." && name != c".." {
-            entries.push((name.to_owned(), entry.file_type()));
-        }
-    }
-    Ok(entries)
 }
