@@ -93,6 +93,9 @@ pub struct Mounted {
     /// Whether its files are those that were written. If not (a container changed them, or the state is lost), the
     /// answer must be content.
     pub intact: bool,
+    /// What the source said about a refresh that was cut off before its files took effect: whatever only that one
+    /// held is to be revoked.
+    pub abandoned: Option<Secret>,
 }
 
 /// The answer of a source.
