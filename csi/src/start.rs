@@ -86,7 +86,6 @@ pub(crate) struct Listeners {
 
 impl Prepared {
     pub(crate) fn new(settings: &Settings) -> Result<Self, StartError> {
-        umask(Mode::from_raw_mode(0o077));
         let kubelet = &settings.kubelet_dir;
         let home = plugin_directory(kubelet, &settings.driver_names[0])?;
         let lock = lock(&home)?;
@@ -104,8 +103,6 @@ impl Prepared {
             .iter()
             .map(|driver| Listeners::bind(kubelet, driver))
             .collect::<Result<_, _>>()?;
-        // What the worker writes has the modes it is given.
-        umask(Mode::empty());
         Ok(Self {
             lock,
             pods,
@@ -147,7 +144,10 @@ fn bind(path: &Path) -> Result<UnixListener, StartError> {
         }
         Err(_absent) => {}
     }
-    let listener = UnixListener::bind(path).map_err(at("listen on", path))?;
+    let before = umask(Mode::from_raw_mode(0o177));
+    let listener = UnixListener::bind(path).map_err(at("listen on", path));
+    umask(before);
+    let listener = listener?;
     listener
         .set_nonblocking(true)
         .map_err(at("listen on", path))?;

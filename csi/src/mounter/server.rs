@@ -16,6 +16,7 @@ use super::attach::{self, Look};
 use super::tmpfs::{self, Features, Tmpfs};
 use super::tree;
 use super::wire::{Operation, REQUEST, Reply, Request, Step};
+use crate::beneath;
 use crate::layout::Generation;
 use crate::mountinfo::MountInfo;
 use crate::target::Target;
@@ -40,11 +41,19 @@ pub struct Server {
 #[derive(Debug)]
 struct Pending {
     target: Target,
-    /// The root of a mount that nobody sees: of a new file system, or a writable clone.
-    root: OwnedFd,
+    place: Private,
     gid: u32,
     /// Whether the file system is still to be attached.
     new: bool,
+}
+
+/// A mount that nobody sees: of a new file system, or a writable clone.
+#[derive(Debug)]
+struct Private {
+    /// The mount, as a place (`O_PATH`).
+    mount: OwnedFd,
+    /// Its root directory, open.
+    root: OwnedFd,
 }
 
 type Answer = Result<(Reply, Option<OwnedFd>), Failure>;
@@ -131,38 +140,41 @@ impl Server {
 
     fn create(&mut self, request: &Request) -> Answer {
         let generation = self.free_generation(request)?;
-        let root = Tmpfs {
+        let tmpfs = Tmpfs {
             size: request.size,
             uid: 0,
             gid: request.gid,
             mode: 0o755,
-        }
-        .create(self.features)
-        .map_err(|errno| Step::MakeFileSystem.failed(errno))?;
-        self.begin(request, generation, root, true)
+        };
+        let place = tmpfs
+            .create(self.features)
+            .and_then(Private::new)
+            .map_err(|errno| Step::MakeFileSystem.failed(errno))?;
+        self.begin(request, generation, place, true)
     }
 
     fn rewrite(&mut self, request: &Request) -> Answer {
         let generation = self.free_generation(request)?;
-        let root = self.writable_clone(&request.target)?;
-        tree::clear_debris(&root, request.current).map_err(|errno| Step::Settle.failed(errno))?;
-        tmpfs::resize(&root, request.size, self.features)
+        let place = self.writable_clone(&request.target)?;
+        tree::clear_debris(&place.root, request.current)
+            .map_err(|errno| Step::Settle.failed(errno))?;
+        tmpfs::resize(&place.mount, request.size, self.features)
             .map_err(|errno| Step::Resize.failed(errno))?;
-        self.begin(request, generation, root, false)
+        self.begin(request, generation, place, false)
     }
 
     fn begin(
         &mut self,
         request: &Request,
         generation: Generation,
-        root: OwnedFd,
+        place: Private,
         new: bool,
     ) -> Answer {
-        let directory = tree::make_generation(&root, generation)
+        let directory = tree::make_generation(&place.root, generation)
             .map_err(|errno| Step::MakeGeneration.failed(errno))?;
         let pending = Pending {
             target: request.target.clone(),
-            root,
+            place,
             gid: request.gid,
             new,
         };
@@ -173,17 +185,17 @@ impl Server {
     fn commit(&mut self, request: &Request) -> Answer {
         let (generation, pending) = self.take(request)?;
         let put = |step: Step| move |errno| step.failed(errno);
-        tree::seal(&pending.root, generation, pending.gid).map_err(put(Step::SetOwner))?;
-        tree::swap(&pending.root, generation).map_err(put(Step::Swap))?;
-        tree::settle(&pending.root, generation, pending.gid).map_err(put(Step::Settle))?;
+        tree::seal(&pending.place.root, generation, pending.gid).map_err(put(Step::SetOwner))?;
+        tree::swap(&pending.place.root, generation).map_err(put(Step::Swap))?;
+        tree::settle(&pending.place.root, generation, pending.gid).map_err(put(Step::Settle))?;
         if pending.new {
             if self.features.read_only {
-                tmpfs::set_read_only(&pending.root, true).map_err(put(Step::SetReadOnly))?;
+                tmpfs::set_read_only(&pending.place.mount, true).map_err(put(Step::SetReadOnly))?;
             }
             let parent = self
                 .parent(&pending.target)?
                 .ok_or(Step::OpenParent.failed(Errno::NOENT))?;
-            attach::attach(&pending.root, &parent)?;
+            attach::attach(&pending.place.mount, &parent)?;
         }
         Ok((Reply::Done, None))
     }
@@ -191,7 +203,7 @@ impl Server {
     fn abort(&mut self, request: &Request) -> Answer {
         let (generation, pending) = self.take(request)?;
         if !pending.new {
-            tree::clear_debris(&pending.root, request.current)
+            tree::clear_debris(&pending.place.root, request.current)
                 .map_err(|errno| Step::Settle.failed(errno))?;
             debug_assert_ne!(request.current, Some(generation));
         }
@@ -202,7 +214,7 @@ impl Server {
         let current = request
             .current
             .ok_or(Step::FindGeneration.failed(Errno::INVAL))?;
-        let root = self.writable_clone(&request.target)?;
+        let Private { root, .. } = self.writable_clone(&request.target)?;
         if !tree::is_in_force(&root, current) {
             return Err(Step::FindGeneration.failed(Errno::NOENT));
         }
@@ -222,7 +234,7 @@ impl Server {
     }
 
     /// A mount of the target's file system that can be written and that nobody else sees. Only of ours.
-    fn writable_clone(&self, target: &Target) -> Result<OwnedFd, Failure> {
+    fn writable_clone(&self, target: &Target) -> Result<Private, Failure> {
         let parent = self
             .parent(target)?
             .ok_or(Step::OpenParent.failed(Errno::NOENT))?;
@@ -234,7 +246,7 @@ impl Server {
         if self.features.read_only {
             tmpfs::set_read_only(&clone, false).map_err(|errno| Step::SetReadOnly.failed(errno))?;
         }
-        Ok(clone)
+        Private::new(clone).map_err(|errno| Step::Inspect.failed(errno))
     }
 
     fn free_generation(&self, request: &Request) -> Result<Generation, Failure> {
@@ -253,6 +265,15 @@ impl Server {
             .and_then(|generation| self.pending.remove_entry(&generation))
             .filter(|(_, pending)| pending.target == request.target)
             .ok_or(Step::FindGeneration.failed(Errno::NOENT))
+    }
+}
+
+// === impl Private ===
+
+impl Private {
+    fn new(mount: OwnedFd) -> Result<Self, Errno> {
+        let root = beneath::open_directory(&mount, ".")?;
+        Ok(Self { mount, root })
     }
 }
 
