@@ -154,8 +154,7 @@ impl<S: Source> Volumes<S> {
         blocking(move || volumes.rewrite(record, next, &content)).await?
     }
 
-    /// A new generation and one rename. Space is reserved, and all of it journalled, before; when it fails, both are as
-    /// they were.
+    /// A new generation and one rename. Space is reserved, and all of it journalled, before.
     fn rewrite(
         &self,
         mut record: Record,
@@ -179,13 +178,13 @@ impl<S: Source> Volumes<S> {
         let written = self
             .remember(&record)
             .and_then(|()| self.write(&place, content, &next));
-        record.next = None;
-        if written.is_ok() {
-            record.current = Some(next);
-        } else {
+        if let Err(error) = written {
+            // The record stays: if the mounter died, nobody knows yet whether the files took effect.
             self.budget.restore(&place.target, Some(&namespace), before);
+            return Err(error);
         }
-        written.and(self.remember(&record))
+        record.current = record.next.take();
+        self.remember(&record)
     }
 
     fn write(&self, place: &Place, content: &Content, next: &Files) -> Result<(), SourceError> {

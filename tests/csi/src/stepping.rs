@@ -51,6 +51,7 @@ pub fn kill_at(process: i32, at: usize, started: impl FnOnce(), done: &dyn Fn() 
                 boundaries += usize::from(counts(thread));
                 if boundaries == at {
                     kill(pid, Signal::SIGKILL).unwrap();
+                    reap_threads(pid);
                     return Run::Killed;
                 }
                 resume(thread, None);
@@ -68,6 +69,18 @@ fn resume(thread: Pid, signal: Option<Signal>) {
     match ptrace::syscall(thread, signal) {
         Ok(()) | Err(Errno::ESRCH) => {}
         Err(other) => panic!("cannot resume: {other}"),
+    }
+}
+
+/// A process that was killed is not gone before whoever traced its threads has seen each of them end.
+fn reap_threads(process: Pid) {
+    for thread in threads(process.as_raw()) {
+        while thread != process {
+            match waitpid(thread, Some(WaitPidFlag::__WALL)) {
+                Ok(WaitStatus::Signaled(..) | WaitStatus::Exited(..)) | Err(_) => break,
+                Ok(_stopped_before) => {}
+            }
+        }
     }
 }
 

@@ -79,10 +79,12 @@ fn during<T>(
     observe: impl FnOnce(&AtomicBool, &AtomicBool) -> T,
 ) -> T {
     let (begin, done) = (AtomicBool::new(false), AtomicBool::new(false));
+    let connected = std::sync::Barrier::new(2);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             block_on(async {
                 let call = node.connect(DRIVER).await;
+                connected.wait();
                 while !begin.load(Ordering::SeqCst) {
                     std::thread::sleep(Duration::from_micros(50));
                 }
@@ -90,6 +92,7 @@ fn during<T>(
             });
             done.store(true, Ordering::SeqCst);
         });
+        connected.wait();
         observe(&begin, &done)
     })
 }
