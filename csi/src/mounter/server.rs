@@ -92,7 +92,12 @@ impl Server {
                 // No room for descriptors: none is taken from the worker.
                 let mut none = RecvAncillaryBuffer::new(&mut []);
                 recvmsg(socket, &mut buffers, &mut none, RecvFlags::CMSG_CLOEXEC)
-            })?;
+            });
+            let received = match received {
+                // With an answer that it did not wait for.
+                Err(Errno::CONNRESET) => return Ok(()),
+                received => received?,
+            };
             if received.bytes == 0 {
                 return Ok(());
             }

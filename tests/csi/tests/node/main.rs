@@ -7,6 +7,7 @@ mod hostile;
 mod kills;
 mod lifecycle;
 mod processes;
+mod sanity;
 mod takeover;
 
 use std::future::Future;
