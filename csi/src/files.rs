@@ -189,7 +189,10 @@ fn collect(
         return Err(Errno::LOOP);
     }
     for (name, kind) in beneath::entries(directory)? {
-        let path = format!("{prefix}{}", name.to_str().map_err(|_| Errno::ILSEQ)?);
+        let path = format!(
+            "{prefix}{}",
+            name.to_str().map_err(|_not_ours| Errno::ILSEQ)?
+        );
         let status = statx(
             directory,
             &*name,

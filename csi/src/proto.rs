@@ -4,6 +4,7 @@
     missing_docs,
     unused_qualifications,
     clippy::all,
+    clippy::allow_attributes_without_reason,
     reason = "generated code"
 )]
 

@@ -6,7 +6,7 @@ mod refresh;
 mod unpublish;
 
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -129,7 +129,7 @@ impl<S: Source> Volumes<S> {
     }
 
     /// Counts what an earlier process mounted.
-    pub(crate) fn recover(&self, table: &MountInfo, pods: &PathBuf) -> std::io::Result<usize> {
+    pub(crate) fn recover(&self, table: &MountInfo, pods: &Path) -> std::io::Result<usize> {
         let records: Vec<Record> = self
             .journal
             .all(Kind::Volume)?

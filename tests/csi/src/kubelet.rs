@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use envlatch_csi::proto::csi::identity_client::IdentityClient;
@@ -131,7 +131,20 @@ impl Node {
     /// Starts the plugin and waits until it serves.
     #[must_use]
     pub fn start(&self, plugin: &str, arguments: &[&str]) -> Plugin {
-        let child = Command::new(plugin)
+        let child = self.command(plugin, arguments).spawn().unwrap();
+        let mounter = child_of(child.id());
+        Plugin { child, mounter }
+    }
+
+    /// Runs a plugin that is expected to end by itself.
+    #[must_use]
+    pub fn run(&self, plugin: &str, arguments: &[&str]) -> Output {
+        self.command(plugin, arguments).output().unwrap()
+    }
+
+    fn command(&self, plugin: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(plugin);
+        command
             .env_clear()
             .env("ENVLATCH_NODE_NAME", "node-1")
             .env("ENVLATCH_METRICS_ADDRESS", "127.0.0.1:0")
@@ -140,11 +153,8 @@ impl Node {
             .arg("--script")
             .arg(self.script())
             .args(arguments)
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mounter = child_of(child.id());
-        Plugin { child, mounter }
+            .stdin(Stdio::null());
+        command
     }
 
     /// A volume of a new pod, whose directory kubelet has made.

@@ -34,7 +34,7 @@ pub fn kill_at(process: i32, at: usize, started: impl FnOnce(), done: &dyn Fn() 
     started();
     let mut boundaries = 0;
     loop {
-        let flags = WaitPidFlag::__WALL | WaitPidFlag::WNOHANG;
+        let flags = WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD | WaitPidFlag::WNOHANG;
         let event = match waitpid(None, Some(flags)) {
             Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => {
                 if done() {
@@ -74,8 +74,9 @@ fn resume(thread: Pid, signal: Option<Signal>) {
 
 /// A process that was killed is not gone before whoever traced its threads has seen each of them end.
 fn reap_threads(process: Pid) {
-    for thread in threads(process.as_raw()) {
-        while thread != process {
+    let threads = threads(process.as_raw()).into_iter();
+    for thread in threads.filter(|thread| *thread != process) {
+        loop {
             match waitpid(thread, Some(WaitPidFlag::__WALL)) {
                 Ok(WaitStatus::Signaled(..) | WaitStatus::Exited(..)) | Err(_) => break,
                 Ok(_stopped_before) => {}

@@ -129,7 +129,7 @@ async fn healed(node: &Node, call: &Call, refresh: bool) {
         let script = Script::version(if refresh { 2 } else { 1 });
         script.write(&node.script());
         call.publish(&volume).await.unwrap();
-        println!("{attack} (refresh: {refresh})");
+        eprintln!("{attack} (refresh: {refresh})");
         assert_published(&volume.target, &script, None);
         assert_published(&bystander.target, &Script::version(1), None);
         call.unpublish(&volume).await.unwrap();

@@ -126,7 +126,7 @@ fn every_boundary(operation: Operation, victim: fn(&Plugin) -> i32) -> usize {
 fn each_operation(name: &str, least: usize, victim: fn(&Plugin) -> i32) {
     for operation in OPERATIONS {
         let boundaries = every_boundary(operation, victim);
-        println!("{operation:?}: {boundaries} boundaries of the {name}");
+        eprintln!("{operation:?}: {boundaries} boundaries of the {name}");
         assert!(boundaries >= least, "hardly anything was observed");
     }
 }

@@ -4,6 +4,7 @@
 
 mod budgets;
 mod hostile;
+mod kernels;
 mod kills;
 mod lifecycle;
 mod processes;

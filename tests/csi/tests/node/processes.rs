@@ -7,7 +7,6 @@ use std::net::TcpStream;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::Command;
 
 use envlatch_csi::proto::registration::InfoRequest;
 use envlatch_csi::proto::registration::registration_client::RegistrationClient;
@@ -172,15 +171,7 @@ fn a_second_plugin_does_not_start() {
     let node = Node::new();
     let _plugin = start(&node);
     block_on(node.connect(DRIVER));
-    let output = Command::new(PLUGIN)
-        .env_clear()
-        .args(["--node-name", "n", "--metrics-address", "127.0.0.1:0"])
-        .arg("--kubelet-dir")
-        .arg(node.kubelet())
-        .arg("--script")
-        .arg(node.script())
-        .output()
-        .unwrap();
+    let output = node.run(PLUGIN, &[]);
     let errors = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success());
     assert!(
