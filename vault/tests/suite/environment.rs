@@ -73,18 +73,18 @@ fn identities() {
                 ("VAULT_ROLE", "v"),
                 ("VAULT_PATH", "auth/k8s/"),
             ],
-            "Kubernetes { mount: \"k8s\", role: \"b\", jwt: \"/var/run/secrets/kubernetes.io/serviceaccount/token\" }",
+            "Kubernetes { mount: \"k8s\", role: \"b\", jwt: File(\"/var/run/secrets/kubernetes.io/serviceaccount/token\") }",
         ),
         (
             &[("VAULT_AUTH_METHOD", "jwt"), ("VAULT_JWT_FILE", "/j")],
-            "Jwt { mount: \"kubernetes\", role: Some(\"default\"), jwt: \"/j\" }",
+            "Jwt { mount: \"kubernetes\", role: Some(\"default\"), jwt: File(\"/j\") }",
         ),
         (
             &[
                 ("VAULT_JWT_FILE", "/j"),
                 ("KUBERNETES_SERVICE_ACCOUNT_TOKEN", "/k"),
             ],
-            "Kubernetes { mount: \"kubernetes\", role: \"default\", jwt: \"/k\" }",
+            "Kubernetes { mount: \"kubernetes\", role: \"default\", jwt: File(\"/k\") }",
         ),
         (
             &[
