@@ -19,8 +19,9 @@ mod secrets_store_import;
 mod vault_store;
 
 pub use secret_bundle::{
-    AppliedSecret, Argument, Encoding, Entry, LeaseRecord, Method, OnDelete, Ownership, RestartKind,
-    RestartTarget, SecretBundle, SecretBundleSpec, SecretBundleStatus, SecretKey, SyncSpec, Template,
+    AppliedSecret, Argument, Encoding, Entry, LeaseRecord, Method, OnDelete, Ownership,
+    RestartKind, RestartTarget, SecretBundle, SecretBundleSpec, SecretBundleStatus, SecretKey,
+    SyncSpec, Template,
 };
 pub use secret_provider_class::{
     PodStatus, PodStatusObject, SecretObject, SecretObjectData, SecretProviderClass,
@@ -30,8 +31,7 @@ pub use secrets_store_import::{
     ImportFile, ImportSource, ImportType, SecretsStoreImport, SecretsStoreImportSpec,
 };
 pub use vault_store::{
-    Allow, AuthMethod, Grant, Logins, RequestLimit, StoreAuth, StoreTls, VaultStore,
-    VaultStoreSpec,
+    Allow, AuthMethod, Grant, Logins, RequestLimit, StoreAuth, StoreTls, VaultStore, VaultStoreSpec,
 };
 
 /// The API group of our own types.

@@ -44,7 +44,10 @@ fn pod_status() -> Value {
         .into_root_schema_for::<SecretProviderClassPodStatus>()
         .to_value();
     schema["properties"]["metadata"] = json!({"type": "object"});
-    schema.as_object_mut().expect("a struct is an object").remove("title");
+    schema
+        .as_object_mut()
+        .expect("a struct is an object")
+        .remove("title");
     let (group, plural) = (
         SecretProviderClassPodStatus::group(&()),
         SecretProviderClassPodStatus::plural(&()),

@@ -24,13 +24,34 @@ pub use sync::{OnDelete, Ownership, RestartKind, RestartTarget, SecretKey, SyncS
     status = "SecretBundleStatus",
     derive = "PartialEq",
     doc = "Which secrets a program needs from one store; deliverable as files in a pod and as a Kubernetes Secret.",
-    printcolumn(name = "Synced", type_ = "string", json_path = ".status.conditions[?(@.type==\"Synced\")].status"),
-    printcolumn(name = "Since", type_ = "date", json_path = ".status.conditions[?(@.type==\"Synced\")].lastTransitionTime"),
+    printcolumn(
+        name = "Synced",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Synced\")].status"
+    ),
+    printcolumn(
+        name = "Since",
+        type_ = "date",
+        json_path = ".status.conditions[?(@.type==\"Synced\")].lastTransitionTime"
+    ),
     printcolumn(name = "Refresh", type_ = "string", json_path = ".spec.refresh"),
     printcolumn(name = "Lease", type_ = "date", json_path = ".status.leaseExpires"),
-    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
-    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = "1"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].message",
+        priority = "1"
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("size(self.entries) > 0 || size(self.templates) > 0").message("must have entries or templates"))]
@@ -89,7 +110,10 @@ pub struct SecretBundleSpec {
 )]
 pub struct Entry {
     /// The name of the file and of the key; with allKeys only a name for messages. Parts between slashes make directories.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-_.a-zA-Z0-9]+(/[-_.a-zA-Z0-9]+)*$"))]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[-_.a-zA-Z0-9]+(/[-_.a-zA-Z0-9]+)*$")
+    )]
     #[x_kube(validation = Rule::new("!self.startsWith('..') && self.split('/').all(p, p != '.' && p != '..')").message("must not begin with .. or have . or .. as a part"))]
     pub name: String,
 
@@ -115,7 +139,10 @@ pub struct Entry {
 
     /// What to put before the names that allKeys makes, such as db- or db/.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[-_.a-zA-Z0-9]+(/[-_.a-zA-Z0-9]*)*$"))]
+    #[schemars(
+        length(min = 1, max = 128),
+        regex(pattern = r"^[-_.a-zA-Z0-9]+(/[-_.a-zA-Z0-9]*)*$")
+    )]
     pub prefix: Option<String>,
 
     /// The version of a secret in a key-value engine of version 2. Default: the latest.
@@ -189,7 +216,10 @@ pub struct Argument {
 #[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
 pub struct Template {
     /// The name of the file and of the key.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-_.a-zA-Z0-9]+(/[-_.a-zA-Z0-9]+)*$"))]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[-_.a-zA-Z0-9]+(/[-_.a-zA-Z0-9]+)*$")
+    )]
     #[x_kube(validation = Rule::new("!self.startsWith('..') && self.split('/').all(p, p != '.' && p != '..')").message("must not begin with .. or have . or .. as a part"))]
     pub name: String,
 

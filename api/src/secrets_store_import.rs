@@ -51,7 +51,11 @@ pub struct SecretsStoreImportSpec {
     pub audience: Option<String>,
 
     /// Skips verification of TLS certificates.
-    #[serde(default, rename = "skipTLSVerify", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        rename = "skipTLSVerify",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub skip_tls_verify: Option<bool>,
 
     /// The files.

@@ -22,13 +22,20 @@ use crate::DEFAULT_AUDIENCE;
     printcolumn(name = "Auth", type_ = "string", json_path = ".spec.auth.mount"),
     printcolumn(name = "Audience", type_ = "string", json_path = ".spec.auth.audience"),
     printcolumn(name = "Default", type_ = "boolean", json_path = ".spec.default"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct VaultStoreSpec {
     /// Equivalent servers in the order of preference: https://HOST[:PORT][/PREFIX]. http is for tests: secrets and tokens then
     /// travel unencrypted.
-    #[schemars(length(min = 1, max = 8), inner(length(min = 8, max = 512), regex(pattern = r"^https?://[^\s?#@]+$")))]
+    #[schemars(
+        length(min = 1, max = 8),
+        inner(length(min = 8, max = 512), regex(pattern = r"^https?://[^\s?#@]+$"))
+    )]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub addresses: Vec<String>,
 
@@ -94,7 +101,10 @@ pub struct StoreAuth {
 
     /// Where the auth method is mounted, without auth/.
     #[serde(default = "default_mount")]
-    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[-_.a-zA-Z0-9]+(/[-_.a-zA-Z0-9]+)*$"))]
+    #[schemars(
+        length(min = 1, max = 128),
+        regex(pattern = r"^[-_.a-zA-Z0-9]+(/[-_.a-zA-Z0-9]+)*$")
+    )]
     pub mount: String,
 
     /// The audience of the service account tokens. It must be among the chart's tokenAudiences.
@@ -133,12 +143,21 @@ pub enum Logins {
 #[serde(rename_all = "camelCase")]
 pub struct Grant {
     /// Namespaces by name; a name may end in * and then stands for all that begin so.
-    #[schemars(length(min = 1, max = 256), inner(length(min = 1, max = 64), regex(pattern = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?|[-a-z0-9]*\*)$")))]
+    #[schemars(
+        length(min = 1, max = 256),
+        inner(
+            length(min = 1, max = 64),
+            regex(pattern = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?|[-a-z0-9]*\*)$")
+        )
+    )]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub namespaces: Vec<String>,
 
     /// Roles of the auth mount by name; a name may end in * and then stands for all that begin so.
-    #[schemars(length(min = 1, max = 256), inner(length(min = 1, max = 128), regex(pattern = r"^[^\s*]*\*?$")))]
+    #[schemars(
+        length(min = 1, max = 256),
+        inner(length(min = 1, max = 128), regex(pattern = r"^[^\s*]*\*?$"))
+    )]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub roles: Vec<String>,
 }

@@ -6,6 +6,8 @@ mod native;
 mod objects;
 mod parameters;
 mod path;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 

@@ -105,7 +105,13 @@ impl Auth {
 
     /// Whether what it logs in with is used up by a login.
     pub(crate) fn is_single_use(&self) -> bool {
-        matches!(self, Self::AppRole { secret_id: SecretId::Wrapped(_), .. })
+        matches!(
+            self,
+            Self::AppRole {
+                secret_id: SecretId::Wrapped(_),
+                ..
+            }
+        )
     }
 
     /// What a denial names: the role and the mount, or what kind of token it is.

@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::Value;
-use crate::call::Call;
+use crate::call::{Call, Operation};
 use crate::error::{Failure, Reasons};
 use crate::kv;
 
@@ -47,6 +47,13 @@ pub struct Term {
 // === impl Reply ===
 
 impl Reply {
+    /// Takes apart a response that came from `path` earlier; `None` when it holds nothing.
+    #[must_use]
+    pub fn of_response(path: &str, response: Value) -> Option<Self> {
+        let call = Call::get(Operation::Read, path, None);
+        Self::of(&call, Some(response), false).ok()
+    }
+
     /// Takes a reply apart. Only a write may return nothing.
     pub(crate) fn of(
         call: &Call,

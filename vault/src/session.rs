@@ -20,8 +20,8 @@ use crate::mint::may_mint;
 use crate::reply::Reply;
 use crate::report::Severity;
 use crate::{Secret, Value, kv, transit};
-use token::{Token, Tokens};
 pub use exchange::Request;
+use token::{Token, Tokens};
 pub use upkeep::Held;
 
 /// How long a failure may be held back to find out what its path should have been.

@@ -19,7 +19,10 @@ pub struct SyncSpec {
     pub service_account: String,
 
     /// The name of the Secret, in the bundle's namespace.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
+    )]
     pub secret_name: String,
 
     /// The type of the Secret. Types that give rights of their own are refused.

@@ -13,15 +13,28 @@ use crate::store::{Claim, Demand, StoreChoice};
 /// What is wrong with it, by field.
 pub fn from_import(spec: &SecretsStoreImportSpec) -> Result<Plan, Problem> {
     if spec.files.is_empty() {
-        return Err(Problem::invalid("spec.files is empty; name at least one file"));
+        return Err(Problem::invalid(
+            "spec.files is empty; name at least one file",
+        ));
     }
     let entries = spec.files.iter().map(|file| {
-        let (path, query) = path::parse(&format!("file {}: source.path", file.name), &file.source.path)?;
+        let (path, query) = path::parse(
+            &format!("file {}: source.path", file.name),
+            &file.source.path,
+        )?;
         Ok(Entry {
             name: file.name.clone(),
-            ask: Ask { path, query, arguments: None },
+            ask: Ask {
+                path,
+                query,
+                arguments: None,
+            },
             take: Take::Key(Selector::of_key(&file.source.key)),
-            encoding: if file.decode_base64 { Encoding::Base64 } else { Encoding::Utf8 },
+            encoding: if file.decode_base64 {
+                Encoding::Base64
+            } else {
+                Encoding::Utf8
+            },
             mode: None,
             optional: false,
         })
@@ -33,7 +46,10 @@ pub fn from_import(spec: &SecretsStoreImportSpec) -> Result<Plan, Problem> {
     ];
     Ok(Plan {
         claim: Claim {
-            store: spec.address.clone().map_or(StoreChoice::Default, StoreChoice::Address),
+            store: spec
+                .address
+                .clone()
+                .map_or(StoreChoice::Default, StoreChoice::Address),
             role: spec.role.clone(),
             server_namespace: spec.namespace.clone(),
             auth_mount: spec.auth_path.clone(),

@@ -40,7 +40,9 @@ pub fn from_bundle(spec: &SecretBundleSpec) -> Result<Plan, Problem> {
             ..Claim::default()
         },
         refresh: Some(refresh),
-        default_mode: default_mode.map(|text| mode("spec.defaultMode", text)).transpose()?,
+        default_mode: default_mode
+            .map(|text| mode("spec.defaultMode", text))
+            .transpose()?,
         entries: entries.collect::<Result<_, _>>()?,
         templates: templates.collect::<Result<_, Problem>>()?,
     })
@@ -64,19 +66,32 @@ fn entry(declared: &Declared) -> Result<Entry, Problem> {
     let arguments = match declared.method {
         Method::Read => {
             query.extend(given.map(|argument| (argument.name.clone(), argument.value.clone())));
-            query.extend(declared.version.map(|version| ("version".to_owned(), version.to_string())));
+            query.extend(
+                declared
+                    .version
+                    .map(|version| ("version".to_owned(), version.to_string())),
+            );
             None
         }
         Method::Write => Some(Value::Object(
             given
-                .map(|argument| (argument.name.clone(), Value::String(argument.value.as_str().into())))
+                .map(|argument| {
+                    (
+                        argument.name.clone(),
+                        Value::String(argument.value.as_str().into()),
+                    )
+                })
                 .collect(),
         )),
     };
     let own_mode = declared.mode.as_deref().map(|text| mode(&field, text));
     Ok(Entry {
         name: declared.name.clone(),
-        ask: Ask { path, query, arguments },
+        ask: Ask {
+            path,
+            query,
+            arguments,
+        },
         take,
         encoding: declared.encoding,
         mode: own_mode.transpose()?,

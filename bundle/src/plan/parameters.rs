@@ -14,13 +14,29 @@ use crate::Problem;
 use crate::store::{Claim, Demand, StoreChoice};
 
 /// Names that are the same with every provider's prefix.
-const PREFIXED: [&str; 14] = [
-    "RoleName", "Address", "Namespace", "KubernetesMountPath", "AuthMountPath", "SkipTLSVerify", "CACert", "CACertPath",
-    "CADirectory", "TLSServerName", "TLSClientCertPath", "TLSClientKeyPath", "CAPem", "Audience",
+const PREFIXED: [&str; 13] = [
+    "RoleName",
+    "Address",
+    "Namespace",
+    "KubernetesMountPath",
+    "AuthMountPath",
+    "SkipTLSVerify",
+    "CACert",
+    "CACertPath",
+    "CADirectory",
+    "TLSServerName",
+    "TLSClientCertPath",
+    "TLSClientKeyPath",
+    "CAPem",
 ];
 
 /// Names without a prefix.
-const PLAIN: [&str; 4] = ["roleName", "audience", "objects", "kubernetesServiceAccountPath"];
+const PLAIN: [&str; 4] = [
+    "roleName",
+    "audience",
+    "objects",
+    "kubernetesServiceAccountPath",
+];
 
 /// The parameters of a class, and which of them were looked at.
 struct Parameters<'a> {
@@ -38,7 +54,11 @@ pub fn from_class(spec: &SecretProviderClassSpec) -> Result<Plan, Problem> {
     let prefixes: &[&str] = match provider {
         "vault" => &["vault"],
         "openbao" => &["bao", "openbao", "vault"],
-        "" => return Err(Problem::invalid("spec.provider is missing; set it to vault or openbao")),
+        "" => {
+            return Err(Problem::invalid(
+                "spec.provider is missing; set it to vault or openbao",
+            ));
+        }
         _ => {
             return Err(Problem::invalid(
                 "spec.provider is neither vault nor openbao; classes of other providers need the Secrets Store CSI Driver itself",
@@ -53,7 +73,7 @@ pub fn from_class(spec: &SecretProviderClassSpec) -> Result<Plan, Problem> {
     parameters.refuse_unknown()?;
     let objects = parameters.given.get("objects").map_or("", String::as_str);
     Ok(Plan {
-        claim: parameters.claim(provider)?,
+        claim: parameters.claim()?,
         refresh: None,
         default_mode: None,
         entries: objects::parse(objects)?,
@@ -74,7 +94,10 @@ impl<'a> Parameters<'a> {
     }
 
     fn plain(&self, name: &str) -> Option<&'a str> {
-        self.given.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
+        self.given
+            .get(name)
+            .map(|value| value.trim())
+            .filter(|value| !value.is_empty())
     }
 
     fn refuse_unknown(&self) -> Result<(), Problem> {
@@ -85,36 +108,42 @@ impl<'a> Parameters<'a> {
             Some(similar) => format!("did you mean {similar}?"),
             None => "remove it".to_owned(),
         };
-        Err(Problem::invalid(format!("spec.parameters: {name} is no parameter of this provider; {hint}")))
+        Err(Problem::invalid(format!(
+            "spec.parameters: {name} is no parameter of this provider; {hint}"
+        )))
     }
 
     fn known(&self) -> Vec<String> {
-        let prefixed = self.prefixes.iter().flat_map(|prefix| PREFIXED.map(|name| format!("{prefix}{name}")));
-        // There never was a vaultAudience; whoever writes it means `audience`.
-        prefixed
-            .filter(|name| !name.ends_with("Audience"))
-            .chain(PLAIN.map(str::to_owned))
-            .collect()
+        let prefixed = self
+            .prefixes
+            .iter()
+            .flat_map(|prefix| PREFIXED.map(|name| format!("{prefix}{name}")));
+        prefixed.chain(PLAIN.map(str::to_owned)).collect()
     }
 
-    fn claim(&self, provider: &str) -> Result<Claim, Problem> {
-        let role = self.plain("roleName").or_else(|| Some(self.get("RoleName")?.1));
+    fn claim(&self) -> Result<Claim, Problem> {
+        let role = self
+            .plain("roleName")
+            .or_else(|| Some(self.get("RoleName")?.1));
         let Some(role) = role else {
-            return Err(Problem::invalid("spec.parameters: roleName is missing; set it to the role to log in with"));
+            return Err(Problem::invalid(
+                "spec.parameters: roleName is missing; set it to the role to log in with",
+            ));
         };
         Ok(Claim {
-            store: self.get("Address").map_or(StoreChoice::Default, |(_, address)| StoreChoice::Address(address.to_owned())),
+            store: self
+                .get("Address")
+                .map_or(StoreChoice::Default, |(_, address)| {
+                    StoreChoice::Address(address.to_owned())
+                }),
             role: role.to_owned(),
-            server_namespace: self.get("Namespace").map(|(_, namespace)| namespace.to_owned()),
+            server_namespace: self
+                .get("Namespace")
+                .map(|(_, namespace)| namespace.to_owned()),
             auth_mount: self.auth_mount()?,
-            audience: self.audience(provider),
+            audience: self.plain("audience").map(str::to_owned),
             demands: self.demands()?,
         })
-    }
-
-    /// Without the parameter it is the store's; with OpenBao's provider either of the usual two serves.
-    fn audience(&self, _provider: &str) -> Option<String> {
-        self.plain("audience").map(str::to_owned)
     }
 
     fn auth_mount(&self) -> Result<Option<String>, Problem> {
@@ -122,7 +151,9 @@ impl<'a> Parameters<'a> {
             (Some((one, _)), Some((other, _))) => Err(Problem::invalid(format!(
                 "spec.parameters: {one} and {other} are both set; remove one of them"
             ))),
-            (Some((_, mount)), None) | (None, Some((_, mount))) => Ok(Some(mount.trim_matches('/').to_owned())),
+            (Some((_, mount)), None) | (None, Some((_, mount))) => {
+                Ok(Some(mount.trim_matches('/').to_owned()))
+            }
             (None, None) => Ok(None),
         }
     }
@@ -135,12 +166,19 @@ impl<'a> Parameters<'a> {
         if let Some((name, server_name)) = self.get("TLSServerName") {
             demands.push(Demand::server_name(name, server_name));
         }
-        for name in ["CACertPath", "CADirectory", "TLSClientCertPath", "TLSClientKeyPath"] {
+        for name in [
+            "CACertPath",
+            "CADirectory",
+            "TLSClientCertPath",
+            "TLSClientKeyPath",
+        ] {
             demands.extend(self.get(name).map(|(name, _)| Demand::file(name)));
         }
         if let Some((name, text)) = self.get("SkipTLSVerify") {
             match text {
-                "true" | "1" | "t" | "T" | "TRUE" | "True" => demands.push(Demand::skip_verify(name)),
+                "true" | "1" | "t" | "T" | "TRUE" | "True" => {
+                    demands.push(Demand::skip_verify(name))
+                }
                 "false" | "0" | "f" | "F" | "FALSE" | "False" => {}
                 _ => {
                     let text = format!("spec.parameters: {name} is neither \"true\" nor \"false\"");

@@ -26,7 +26,9 @@ pub(super) fn parse(field: &str, text: &str) -> Result<(String, Vec<(String, Str
             "{field} names no secret below a mount; write it as MOUNT/PATH, for a KV v2 engine MOUNT/data/PATH"
         )));
     }
-    let query = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+    let query = form_urlencoded::parse(query.as_bytes())
+        .into_owned()
+        .collect();
     Ok((path, query))
 }
 
@@ -40,8 +42,14 @@ mod tests {
             ("secret/data/app", Some(("secret/data/app", ""))),
             ("/secret/data/app", Some(("secret/data/app", ""))),
             ("/v1/secret/data/app", Some(("secret/data/app", ""))),
-            ("v1/secret/data/app?version=2", Some(("secret/data/app", "version=2"))),
-            ("pki/cert/ca?a=1&b=x%20y", Some(("pki/cert/ca", "a=1,b=x y"))),
+            (
+                "v1/secret/data/app?version=2",
+                Some(("secret/data/app", "version=2")),
+            ),
+            (
+                "pki/cert/ca?a=1&b=x%20y",
+                Some(("pki/cert/ca", "a=1,b=x y")),
+            ),
             ("secret/data/../sys", None),
             ("secret/%2e%2e/sys", None),
             ("secret//app", None),

@@ -193,7 +193,9 @@ impl Login {
             .map_err(|error| error.denying(auth.description()))?;
         match text_at(reply.as_ref(), ["auth", "client_token"]) {
             Some(token) => {
-                let term = reply.as_ref().and_then(|reply| Term::of(reply.get("auth")?));
+                let term = reply
+                    .as_ref()
+                    .and_then(|reply| Term::of(reply.get("auth")?));
                 Ok(Token::new(token.clone(), term))
             }
             None => {
