@@ -43,7 +43,13 @@ fn pod_status() -> Value {
         .into_generator()
         .into_root_schema_for::<SecretProviderClassPodStatus>()
         .to_value();
-    schema["properties"]["metadata"] = json!({"type": "object"});
+    for (name, kind) in [
+        ("apiVersion", "string"),
+        ("kind", "string"),
+        ("metadata", "object"),
+    ] {
+        schema["properties"][name] = json!({"type": kind});
+    }
     schema
         .as_object_mut()
         .expect("a struct is an object")

@@ -54,7 +54,7 @@ pub struct VaultStoreSpec {
 
     /// Who may use the store. Without a grant nobody may.
     #[serde(default)]
-    #[schemars(length(max = 128))]
+    #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub grants: Vec<Grant>,
 
@@ -144,7 +144,7 @@ pub enum Logins {
 pub struct Grant {
     /// Namespaces by name; a name may end in * and then stands for all that begin so.
     #[schemars(
-        length(min = 1, max = 256),
+        length(min = 1, max = 64),
         inner(
             length(min = 1, max = 64),
             regex(pattern = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?|[-a-z0-9]*\*)$")
@@ -155,7 +155,7 @@ pub struct Grant {
 
     /// Roles of the auth mount by name; a name may end in * and then stands for all that begin so.
     #[schemars(
-        length(min = 1, max = 256),
+        length(min = 1, max = 64),
         inner(length(min = 1, max = 128), regex(pattern = r"^[^\s*]*\*?$"))
     )]
     #[x_kube(merge_strategy = ListMerge::Atomic)]

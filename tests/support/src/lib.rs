@@ -9,6 +9,7 @@
 mod canary;
 mod csi_volume;
 mod jwt;
+mod kubernetes;
 mod program;
 mod report;
 mod scripted;
@@ -19,6 +20,7 @@ mod wait;
 pub use canary::{assert_no_canary, canary, find_canary};
 pub use csi_volume::CsiVolume;
 pub use jwt::Key;
+pub use kubernetes::{ApiServer, Kubelet};
 pub use program::{Finished, Program, Running, launcher, launcher_at};
 pub use report::{Report, test_child};
 pub use scripted::{Answer, Request, ScriptedServer};

@@ -7,10 +7,10 @@
 //! Every server has a KV engine of version 2 at `secret/` and one of version 1 at `kv/`, and an audit device that
 //! counts what the program under test asked for; the harness' own requests carry a mark and are left out.
 
-mod api;
+pub(crate) mod api;
 mod cluster;
-mod config;
-mod process;
+pub(crate) mod config;
+pub(crate) mod process;
 
 use std::fs;
 use std::path::PathBuf;

@@ -20,26 +20,30 @@ pub(super) struct Api {
     token: Mutex<String>,
 }
 
+/// A client that trusts `authority` alone and takes nothing from this process' environment.
+pub(crate) fn agent(authority: Option<&Authority>) -> Agent {
+    let mut tls = TlsConfig::builder().unversioned_rustls_crypto_provider(provider());
+    if let Some(authority) = authority {
+        let ca = Certificate::from_pem(authority.pem().as_bytes()).expect("a certificate");
+        tls = tls.root_certs(RootCerts::Specific(Arc::new(vec![ca])));
+    }
+    Agent::config_builder()
+        .tls_config(tls.build())
+        .proxy(None::<Proxy>)
+        .http_status_as_error(false)
+        .allow_non_standard_methods(true)
+        .max_idle_connections(0)
+        .timeout_global(Some(Duration::from_secs(20)))
+        .build()
+        .new_agent()
+}
+
 // === impl Api ===
 
 impl Api {
     pub(super) fn new(address: &str, authority: Option<&Authority>) -> Self {
-        let mut tls = TlsConfig::builder().unversioned_rustls_crypto_provider(provider());
-        if let Some(authority) = authority {
-            let ca = Certificate::from_pem(authority.pem().as_bytes()).expect("a certificate");
-            tls = tls.root_certs(RootCerts::Specific(Arc::new(vec![ca])));
-        }
-        // Every setting that would come from this process' environment is set here.
-        let config = Agent::config_builder()
-            .tls_config(tls.build())
-            .proxy(None::<Proxy>)
-            .http_status_as_error(false)
-            .allow_non_standard_methods(true)
-            .max_idle_connections(0)
-            .timeout_global(Some(Duration::from_secs(20)))
-            .build();
         Self {
-            agent: config.new_agent(),
+            agent: agent(authority),
             base: format!("{address}/v1/"),
             token: Mutex::default(),
         }

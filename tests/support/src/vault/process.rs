@@ -122,7 +122,7 @@ impl Drop for Process {
 }
 
 /// Starts `command` from the thread that lives as long as this process.
-fn spawn(command: Command) -> Child {
+pub(crate) fn spawn(command: Command) -> Child {
     type Order = (Command, Sender<Child>);
     static STARTER: OnceLock<Mutex<Sender<Order>>> = OnceLock::new();
     let starter = STARTER.get_or_init(|| {
