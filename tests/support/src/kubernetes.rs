@@ -17,10 +17,9 @@ use tempfile::TempDir;
 use ureq::Agent;
 use ureq::http::Request;
 
+use crate::lasting::{free_port, spawn};
 use crate::tls::Authority;
 use crate::vault::api::agent;
-use crate::vault::config::free_port;
-use crate::vault::process::spawn;
 use crate::wait::eventually;
 
 const READY: Duration = Duration::from_secs(60);

@@ -9,8 +9,8 @@
 
 pub(crate) mod api;
 mod cluster;
-pub(crate) mod config;
-pub(crate) mod process;
+mod config;
+mod process;
 
 use std::fs;
 use std::path::PathBuf;
