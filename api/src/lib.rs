@@ -11,6 +11,10 @@
     unreachable_pub,
     reason = "the derive macro KubeSchema makes hidden copies of the types"
 )]
+#![expect(
+    clippy::duplicated_attributes,
+    reason = "the columns of a definition are attributes with equal parts"
+)]
 
 pub mod manifests;
 mod secret_bundle;

@@ -71,6 +71,8 @@ pub struct Mounted {
     pub state: Option<Secret>,
     /// Whether its files are those that were written
     pub intact: bool,
+    /// What was to be remembered with files that never took effect, because the plugin ended while they were written
+    pub abandoned: Option<Secret>,
 }
 
 /// Every volume of the node.
@@ -131,6 +133,9 @@ impl Bundles {
         self.check_read_only(&name, request)?;
         let volume = self.volume(&request.volume_id);
         let mut live = volume.live.lock().await;
+        if let Some(mounted) = mounted {
+            self.abandon(&volume, mounted);
+        }
         let journalled = mounted
             .and_then(|mounted| mounted.state.as_ref())
             .and_then(State::of_bytes);
@@ -188,6 +193,22 @@ impl Bundles {
         self.servers.counters.stale.fetch_add(1, Ordering::Relaxed);
         self.events
             .warn(&request.pod, "the files are kept as they are", problem);
+    }
+
+    /// Revokes what only files that never took effect held.
+    fn abandon(&self, volume: &Volume, mounted: &Mounted) {
+        let state = |bytes: &Option<Secret>| bytes.as_ref().and_then(State::of_bytes);
+        let Some(abandoned) = state(&mounted.abandoned) else {
+            return;
+        };
+        let token = abandoned.private_token();
+        let in_force = state(&mounted.state).and_then(|state| state.private_token());
+        if token.is_none() || token == in_force || volume.has_private() {
+            return;
+        }
+        if let Some(session) = self.journalled_session(&abandoned) {
+            self.revoker.revoke(session);
+        }
     }
 
     async fn first(

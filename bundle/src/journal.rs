@@ -115,6 +115,10 @@ impl State {
         Duration::from_secs(now().saturating_sub(self.checked))
     }
 
+    pub(crate) fn private_token(&self) -> Option<Secret> {
+        self.private.as_ref().map(PrivateState::token)
+    }
+
     pub(crate) fn shared_token(&self) -> Option<Secret> {
         self.shared.as_deref().map(Secret::from)
     }

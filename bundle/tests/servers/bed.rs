@@ -182,6 +182,7 @@ pub(crate) fn files(fetched: Fetched) -> (BTreeMap<String, String>, Mounted) {
         Mounted {
             state: Some(state),
             intact: true,
+            abandoned: None,
         },
     )
 }

@@ -132,3 +132,27 @@ async fn before_the_maximum_comes_another_credential_and_the_old_one_still_works
         sleep(Duration::from_millis(200)).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Kubernetes, Vault and PostgreSQL"]
+async fn a_credential_whose_files_never_took_effect_is_revoked() {
+    let bed = Bed::new();
+    let postgres = database(&bed, "10m", "1h");
+    let volume = bed.volume("pod", ("bundle", "db"));
+    // Two processes, one after the other, issued one each; the second was killed before it had renamed anything.
+    let (in_force, mounted) = files(bed.bundles().await.fetch(&volume, None).await.unwrap());
+    let (lost, abandoned) = files(bed.bundles().await.fetch(&volume, None).await.unwrap());
+    assert_ne!(in_force["username"], lost["username"]);
+    let bundles = bed.bundles().await;
+    let mounted = Mounted {
+        abandoned: abandoned.state,
+        ..mounted
+    };
+    assert!(matches!(
+        bundles.fetch(&volume, Some(&mounted)).await,
+        Ok(Fetched::Unchanged)
+    ));
+    eventually("the lost credential to be gone", SOON, || {
+        (postgres.issued() == [in_force["username"].clone()]).then_some(())
+    });
+}

@@ -6,7 +6,8 @@ use std::process::Command;
 
 use envlatch_test_support::assert_no_canary;
 use envlatch_vault::{
-    Auth, Client, Configuration, Roots, SettingError, Treatment, VARIABLES, from_environment,
+    Auth, Client, Configuration, Roots, SettingError, Source, Treatment, VARIABLES,
+    from_environment,
 };
 
 fn configured(variables: &[(&str, &str)]) -> Result<Configuration, Vec<SettingError>> {
@@ -28,7 +29,7 @@ fn nothing_set_is_the_default_of_the_official_clients_in_kubernetes() {
     assert_eq!(settings.tls.roots, Roots::System);
     assert!(settings.tls.verify && settings.follow_redirects);
     assert!(
-        matches!(auth, Auth::Kubernetes { mount, role, jwt } if mount == "kubernetes" && role == "default" && jwt.ends_with("serviceaccount/token"))
+        matches!(auth, Auth::Kubernetes { mount, role, jwt } if mount == "kubernetes" && role == "default" && matches!(&jwt, Source::File(path) if path.ends_with("serviceaccount/token")))
     );
 }
 

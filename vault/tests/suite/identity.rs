@@ -213,7 +213,7 @@ async fn login_requests_as_the_servers_read_them() {
     let token = Auth::Jwt {
         mount: "jwt".to_owned(),
         role: Some(app()),
-        jwt,
+        jwt: Source::File(jwt),
     };
     let cert = Auth::Cert {
         mount: "cert".to_owned(),
