@@ -38,6 +38,13 @@ pub enum Selected {
 // === impl Selector ===
 
 impl Selector {
+    /// The key `name`; when it begins with `/` and no key is spelled so, the place that it leads to as a JSON pointer.
+    #[must_use]
+    pub fn of_key(name: &str) -> Self {
+        let key = Pointer::parse(name).map_or_else(|| Key::Name(name.to_owned()), Key::Pointer);
+        Self { key, literal: None }
+    }
+
     /// The key as the reference names it, for messages. A template is only called that: its text may hold a secret.
     #[must_use]
     pub fn name(&self) -> &str {

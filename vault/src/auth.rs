@@ -28,8 +28,8 @@ pub enum Auth {
         mount: String,
         /// Role
         role: String,
-        /// File with the token of the service account
-        jwt: PathBuf,
+        /// The token of the service account
+        jwt: Source,
     },
     /// The jwt method
     Jwt {
@@ -37,8 +37,8 @@ pub enum Auth {
         mount: String,
         /// Role; without one, the mount's default
         role: Option<String>,
-        /// File with the JWT
-        jwt: PathBuf,
+        /// The JWT
+        jwt: Source,
     },
     /// The approle method
     AppRole {
@@ -103,6 +103,17 @@ impl Auth {
         !matches!(self, Self::Token(_))
     }
 
+    /// Whether what it logs in with is used up by a login.
+    pub(crate) fn is_single_use(&self) -> bool {
+        matches!(
+            self,
+            Self::AppRole {
+                secret_id: SecretId::Wrapped(_),
+                ..
+            }
+        )
+    }
+
     /// What a denial names: the role and the mount, or what kind of token it is.
     pub(crate) fn description(&self) -> String {
         match self {
@@ -144,7 +155,7 @@ impl Auth {
             Self::Token(token) => return Ok(Way::Token(token.clone())),
             Self::TokenFile(path) => return credential_in(path, "the token").map(Way::Token),
             Self::Kubernetes { mount, role, jwt } => {
-                let jwt = credential_in(jwt, "the JWT")?;
+                let jwt = jwt.credential("the JWT")?;
                 let request = kubernetes::requests::LoginWithKubernetesRequest {
                     mount: mount.clone(),
                     role: role.clone(),
@@ -153,7 +164,7 @@ impl Auth {
                 login_call(&request, [jwt])
             }
             Self::Jwt { mount, role, jwt } => {
-                let jwt = credential_in(jwt, "the JWT")?;
+                let jwt = jwt.credential("the JWT")?;
                 let request = oidc::requests::JWTLoginRequest {
                     mount: mount.clone(),
                     jwt: text(&jwt),

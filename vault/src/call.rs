@@ -15,8 +15,8 @@ pub(crate) struct Call {
     pub(crate) method: Method,
     /// Below `/v1/`, not encoded
     pub(crate) path: String,
-    /// The version of a KV v2 secret
-    pub(crate) version: Option<u32>,
+    /// Names and values, not encoded; a KV v2 secret's version is one
+    pub(crate) query: Vec<(String, String)>,
     /// JSON; empty for none
     pub(crate) body: Secret,
     /// Sent as `X-Vault-Token`
@@ -40,7 +40,9 @@ pub(crate) enum Operation {
     LookUpWrapping,
     /// Takes out what a wrapping token holds; works once
     Unwrap,
-    /// The end of a token
+    /// A longer life for a token or a lease
+    Renew,
+    /// The end of a token or a lease
     Revoke,
 }
 
@@ -56,7 +58,10 @@ impl Call {
     pub(crate) fn get(operation: Operation, path: &str, version: Option<u32>) -> Self {
         Self {
             method: Method::Get,
-            version,
+            query: version
+                .map(|version| ("version".to_owned(), version.to_string()))
+                .into_iter()
+                .collect(),
             ..Self::post(operation, path, Secret::default())
         }
     }
@@ -66,7 +71,7 @@ impl Call {
             operation,
             method: Method::Post,
             path: path.into().trim_matches('/').to_owned(),
-            version: None,
+            query: Vec::new(),
             body,
             token: None,
             confidential: Vec::new(),
@@ -127,7 +132,8 @@ impl fmt::Display for Operation {
             Self::Login => "log in at",
             Self::LookUpWrapping => "look up the wrapping token of the secret id with",
             Self::Unwrap => "unwrap the secret id with",
-            Self::Revoke => "revoke the token with",
+            Self::Renew => "renew a token or lease with",
+            Self::Revoke => "revoke a token or lease with",
         })
     }
 }

@@ -51,8 +51,9 @@ pub(crate) fn explain_absence(failure: Failure, body: &Value) -> Failure {
     failure
 }
 
-/// Whether `path` has a `data` that a mount can stand before and a secret after.
-pub(crate) fn is_addressed_as_version_2(path: &str) -> bool {
+/// Whether `path` has a `data` that a mount can stand before and a secret after, as in a KV v2 engine.
+#[must_use]
+pub fn is_addressed_as_version_2(path: &str) -> bool {
     let segments: Vec<&str> = path.split('/').collect();
     segments.len() > 2 && segments[1..segments.len() - 1].contains(&"data")
 }

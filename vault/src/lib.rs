@@ -28,10 +28,11 @@ pub use auth::{Auth, SecretId, Source};
 pub use client::Client;
 pub use envlatch_secret::{ParseError, Secret, Value};
 pub use error::{Class, Error, TlsCause};
+pub use kv::is_addressed_as_version_2;
 pub use mint::may_mint;
-pub use reply::{Lease, Reply};
+pub use reply::{Lease, Reply, Term};
 pub use report::{Report, Severity};
-pub use session::Session;
+pub use session::{Held, Request, Session};
 pub use settings::{
     ClientIdentity, Configuration, Pem, Proxy, ProxyAddress, REQUEST_TIMEOUT, Roots, SettingError,
     Settings, Tls, Treatment, VARIABLES, Variable, duration, from_environment,

@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::Value;
-use crate::call::Call;
+use crate::call::{Call, Operation};
 use crate::error::{Failure, Reasons};
 use crate::kv;
 
@@ -35,9 +35,25 @@ pub struct Lease {
     pub renewable: bool,
 }
 
+/// How long a token lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Term {
+    /// From now on; zero is for ever
+    pub duration: Duration,
+    /// Whether it can be renewed
+    pub renewable: bool,
+}
+
 // === impl Reply ===
 
 impl Reply {
+    /// Takes apart a response that came from `path` earlier; `None` when it holds nothing.
+    #[must_use]
+    pub fn of_response(path: &str, response: Value) -> Option<Self> {
+        let call = Call::get(Operation::Read, path, None);
+        Self::of(&call, Some(response), false).ok()
+    }
+
     /// Takes a reply apart. Only a write may return nothing.
     pub(crate) fn of(
         call: &Call,
@@ -84,7 +100,7 @@ fn take(body: Value, keys: [&str; 2]) -> Option<Value> {
 // === impl Lease ===
 
 impl Lease {
-    fn of(body: &Value) -> Option<Self> {
+    pub(crate) fn of(body: &Value) -> Option<Self> {
         let Some(Value::String(id)) = body.get("lease_id") else {
             return None;
         };
@@ -93,6 +109,18 @@ impl Lease {
             id: id.to_owned(),
             duration: Duration::from_secs(number(body.get("lease_duration"))?),
             renewable: body.get("renewable") == Some(&Value::Bool(true)),
+        })
+    }
+}
+
+// === impl Term ===
+
+impl Term {
+    /// From what a reply says under `auth`.
+    pub(crate) fn of(auth: &Value) -> Option<Self> {
+        Some(Self {
+            duration: Duration::from_secs(number(auth.get("lease_duration"))?),
+            renewable: auth.get("renewable") == Some(&Value::Bool(true)),
         })
     }
 }

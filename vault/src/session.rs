@@ -3,7 +3,9 @@
 //! Callers may use a session concurrently. One of them logs in while the others wait for the outcome, so a mount sees one login
 //! however many reads start together, and a failed one is not repeated by each of those that waited.
 
+mod exchange;
 mod token;
+mod upkeep;
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -18,7 +20,9 @@ use crate::mint::may_mint;
 use crate::reply::Reply;
 use crate::report::Severity;
 use crate::{Secret, Value, kv, transit};
+pub use exchange::Request;
 use token::{Token, Tokens};
+pub use upkeep::Held;
 
 /// How long a failure may be held back to find out what its path should have been.
 const EXPLAIN_WITHIN: Duration = Duration::from_secs(2);

@@ -3,7 +3,7 @@
 use std::env::var_os;
 use std::path::PathBuf;
 
-/// The program `name`: at the place that `variable` names, else where `scripts/tools` leaves a link to it.
+/// The program `name`, or the directory of programs: at the place that `variable` names, else where `scripts/tools` leaves a link to it.
 ///
 /// # Panics
 /// When there is none; there is no fallback.
@@ -18,7 +18,7 @@ pub(crate) fn tool(variable: &str, name: &str) -> PathBuf {
             .join(name)
     });
     assert!(
-        path.is_file(),
+        path.exists(),
         "no {name} at {}: build it with `scripts/tools {name}`, or set {variable}",
         path.display()
     );

@@ -21,6 +21,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::lasting::LOOPBACK;
 use crate::{Authority, eventually};
 use api::Api;
 pub use cluster::VaultCluster;
@@ -29,9 +30,6 @@ use process::Process;
 
 /// How long a server may take to answer, seal, unseal or become active. It takes one second on an idle machine.
 const READY: Duration = Duration::from_secs(60);
-
-/// Where servers listen unless told otherwise.
-const LOOPBACK: &str = "127.0.0.1";
 
 /// The file with the certificate of the server's authority.
 const CA: &str = "ca.pem";

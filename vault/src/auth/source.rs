@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::Secret;
 use crate::error::{Class, Failure};
@@ -18,6 +19,8 @@ pub enum Source {
     Value(Secret),
     /// In a file, which is read at each login
     File(PathBuf),
+    /// In memory, where whoever holds the other end replaces it
+    Renewed(Arc<RwLock<Secret>>),
 }
 
 // === impl Source ===
@@ -29,6 +32,7 @@ impl Source {
             Self::Value(secret) => printable(secret.expose())
                 .ok_or_else(|| unusable(format!("{what} is {UNPRINTABLE}"))),
             Self::File(path) => credential_in(path, what),
+            Self::Renewed(cell) => Self::Value(latest(cell)).credential(what),
         }
     }
 
@@ -36,6 +40,7 @@ impl Source {
     pub(super) fn password(&self) -> Result<Secret, Failure> {
         let (bytes, place) = match self {
             Self::Value(secret) => (secret.clone(), String::new()),
+            Self::Renewed(cell) => (latest(cell), String::new()),
             Self::File(path) => (
                 read(path, "the password")?,
                 format!(" in {}", path.display()),
@@ -44,7 +49,7 @@ impl Source {
         let password = bytes
             .expose_str()
             .map(|text| match self {
-                Self::Value(_) => text,
+                Self::Value(_) | Self::Renewed(_) => text,
                 Self::File(_) => text.trim_end_matches(['\r', '\n']),
             })
             .filter(|text| !text.is_empty());
@@ -55,6 +60,11 @@ impl Source {
             ))),
         }
     }
+}
+
+fn latest(cell: &RwLock<Secret>) -> Secret {
+    // It is replaced as a whole, so a panic elsewhere cannot have broken it.
+    cell.read().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
 /// The credential in the file `path`; `what` names it in an error.

@@ -94,7 +94,7 @@ impl Environment<'_> {
         Some(Auth::Kubernetes {
             mount: self.mount("kubernetes")?,
             role: self.role()?,
-            jwt: self.jwt_file(),
+            jwt: Source::File(self.jwt_file()),
         })
     }
 
@@ -103,7 +103,7 @@ impl Environment<'_> {
         Some(Auth::Jwt {
             mount: self.mount("kubernetes")?,
             role: Some(self.role()?),
-            jwt: self.jwt_file(),
+            jwt: Source::File(self.jwt_file()),
         })
     }
 

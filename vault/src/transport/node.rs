@@ -170,8 +170,8 @@ impl Node {
         if let Ok(mut parts) = url.path_segments_mut() {
             parts.pop_if_empty().push("v1").extend(call.path.split('/'));
         }
-        if let Some(version) = call.version {
-            url.set_query(Some(&format!("version={version}")));
+        if !call.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&call.query);
         }
         self.named(url)
     }

@@ -6,7 +6,8 @@ use std::process::Command;
 
 use envlatch_test_support::assert_no_canary;
 use envlatch_vault::{
-    Auth, Client, Configuration, Roots, SettingError, Treatment, VARIABLES, from_environment,
+    Auth, Client, Configuration, Roots, SettingError, Source, Treatment, VARIABLES,
+    from_environment,
 };
 
 fn configured(variables: &[(&str, &str)]) -> Result<Configuration, Vec<SettingError>> {
@@ -28,7 +29,7 @@ fn nothing_set_is_the_default_of_the_official_clients_in_kubernetes() {
     assert_eq!(settings.tls.roots, Roots::System);
     assert!(settings.tls.verify && settings.follow_redirects);
     assert!(
-        matches!(auth, Auth::Kubernetes { mount, role, jwt } if mount == "kubernetes" && role == "default" && jwt.ends_with("serviceaccount/token"))
+        matches!(auth, Auth::Kubernetes { mount, role, jwt } if mount == "kubernetes" && role == "default" && matches!(&jwt, Source::File(path) if path.ends_with("serviceaccount/token")))
     );
 }
 
@@ -73,18 +74,18 @@ fn identities() {
                 ("VAULT_ROLE", "v"),
                 ("VAULT_PATH", "auth/k8s/"),
             ],
-            "Kubernetes { mount: \"k8s\", role: \"b\", jwt: \"/var/run/secrets/kubernetes.io/serviceaccount/token\" }",
+            "Kubernetes { mount: \"k8s\", role: \"b\", jwt: File(\"/var/run/secrets/kubernetes.io/serviceaccount/token\") }",
         ),
         (
             &[("VAULT_AUTH_METHOD", "jwt"), ("VAULT_JWT_FILE", "/j")],
-            "Jwt { mount: \"kubernetes\", role: Some(\"default\"), jwt: \"/j\" }",
+            "Jwt { mount: \"kubernetes\", role: Some(\"default\"), jwt: File(\"/j\") }",
         ),
         (
             &[
                 ("VAULT_JWT_FILE", "/j"),
                 ("KUBERNETES_SERVICE_ACCOUNT_TOKEN", "/k"),
             ],
-            "Kubernetes { mount: \"kubernetes\", role: \"default\", jwt: \"/k\" }",
+            "Kubernetes { mount: \"kubernetes\", role: \"default\", jwt: File(\"/k\") }",
         ),
         (
             &[

@@ -182,7 +182,7 @@ async fn credential_files_that_cannot_be_used() {
         let auth = Auth::Kubernetes {
             mount: "kubernetes".to_owned(),
             role: "app".to_owned(),
-            jwt: file.clone(),
+            jwt: Source::File(file.clone()),
         };
         let error = session_as(auth, &server)
             .read("kv/app", None, soon())
@@ -208,12 +208,12 @@ async fn login_requests_as_the_servers_read_them() {
     let kubernetes = Auth::Kubernetes {
         mount: "k8s/east".to_owned(),
         role: app(),
-        jwt: jwt.clone(),
+        jwt: Source::File(jwt.clone()),
     };
     let token = Auth::Jwt {
         mount: "jwt".to_owned(),
         role: Some(app()),
-        jwt,
+        jwt: Source::File(jwt),
     };
     let cert = Auth::Cert {
         mount: "cert".to_owned(),

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{LOOPBACK, READY, Vault};
+use super::{READY, Vault};
+use crate::lasting::LOOPBACK;
 use crate::wait::eventually;
 
 /// Vault servers with integrated storage, over HTTP.

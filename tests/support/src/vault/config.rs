@@ -2,12 +2,12 @@
 
 use std::env::temp_dir;
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::lasting::free_port;
 use crate::tls::Identity;
 use crate::tool::tool;
 
@@ -106,11 +106,6 @@ impl Storage<'_> {
             }
         }
     }
-}
-
-fn free_port(host: &str) -> u16 {
-    let listener = TcpListener::bind((host, 0)).expect("a port is free");
-    listener.local_addr().expect("the listener is bound").port()
 }
 
 /// Writes a file and returns its path, as JSON.

@@ -1,0 +1,326 @@
+//! The login of one volume: for what comes with a lease, and for every request that is not a read of a key-value engine.
+//!
+//! What it was issued is kept, not asked for again: leases and the token are renewed at two thirds of their time, without waiting
+//! for kubelet. When the end cannot be put off any more, the volume gets new credentials under a new login a third of their time
+//! before the old ones end. Revoking the token takes every lease along.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use envlatch_vault::{Class, Error, Lease, Secret, Session};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep_until};
+
+use crate::plan::Ask;
+use crate::request::Token;
+use crate::server::{Answer, Server};
+use crate::shared::{auth, renew};
+use crate::store::Access;
+
+/// How long one renewal may take.
+const RENEWAL: Duration = Duration::from_secs(15);
+/// How soon a failed renewal is repeated, at most and at least.
+const REPEAT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// How often the upkeep looks whether there is something new to keep.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// The login of one volume and what it was issued.
+pub(crate) struct Private {
+    pub(crate) session: Arc<Session>,
+    server: Arc<Server>,
+    jwt: Arc<RwLock<Secret>>,
+    held: Mutex<Held>,
+    upkeep: Mutex<Option<AbortHandle>>,
+}
+
+struct Held {
+    kept: Vec<Kept>,
+    /// The token itself; `None` until there is one, or when it never ends
+    token: Option<Term>,
+}
+
+/// Something that was issued and is not asked for again while it lives.
+#[derive(Clone)]
+pub(crate) struct Kept {
+    pub(crate) ask: Ask,
+    pub(crate) answer: Arc<Answer>,
+    pub(crate) lease: Option<Lease>,
+    term: Term,
+}
+
+/// How long something lives.
+#[derive(Clone, Copy)]
+struct Term {
+    /// When to renew it; `None` when that is impossible
+    renew: Option<Instant>,
+    ends: Instant,
+    /// What it was issued for
+    whole: Duration,
+    /// Whether `ends` cannot be put off any more
+    last: bool,
+}
+
+// === impl Private ===
+
+impl Private {
+    pub(crate) fn new(access: &Access, token: &Token, server: &Arc<Server>) -> Self {
+        let jwt = Arc::new(RwLock::new(token.jwt.clone()));
+        Self {
+            session: Arc::new(Session::new(server.client.clone(), auth(access, &jwt))),
+            server: Arc::clone(server),
+            jwt,
+            held: Mutex::new(Held {
+                kept: Vec::new(),
+                token: None,
+            }),
+            upkeep: Mutex::new(None),
+        }
+    }
+
+    /// Continues what an earlier process had; everything is renewed at once, because nobody did meanwhile.
+    pub(crate) fn resume(&self, token: Secret, ends: Option<Duration>, kept: Vec<(Ask, Answer)>) {
+        self.session.adopt(token);
+        let now = Instant::now();
+        for (ask, answer) in kept {
+            if let Some(mut kept) = Kept::of(ask, Arc::new(answer)) {
+                kept.term.renew = kept
+                    .lease
+                    .as_ref()
+                    .filter(|lease| lease.renewable)
+                    .map(|_| now);
+                kept.term.last = kept.term.renew.is_none();
+                self.held().kept.push(kept);
+            }
+        }
+        let ends = ends.unwrap_or(IDLE);
+        self.held().token = Some(Term {
+            renew: Some(now),
+            ends: now + ends,
+            whole: ends,
+            last: false,
+        });
+    }
+
+    pub(crate) fn renew_jwt(&self, token: &Token) {
+        renew(&self.jwt, token);
+    }
+
+    /// What was issued for `ask`.
+    pub(crate) fn kept(&self, ask: &Ask) -> Option<Arc<Answer>> {
+        let held = self.held();
+        held.kept
+            .iter()
+            .find(|kept| kept.ask == *ask)
+            .map(|kept| Arc::clone(&kept.answer))
+    }
+
+    /// When the token ends, if it does.
+    pub(crate) fn token_ends(&self) -> Option<Duration> {
+        let token = self.held().token?;
+        Some(token.ends.saturating_duration_since(Instant::now()))
+    }
+
+    pub(crate) fn all_kept(&self) -> Vec<Kept> {
+        self.held().kept.clone()
+    }
+
+    /// Keeps an answer that came with a lease, or that is a certificate.
+    pub(crate) fn keep(&self, ask: &Ask, answer: &Arc<Answer>) {
+        let Some(kept) = Kept::of(ask.clone(), Arc::clone(answer)) else {
+            return;
+        };
+        let token = self
+            .session
+            .held()
+            .and_then(|held| held.term)
+            .filter(|term| !term.duration.is_zero());
+        let mut held = self.held();
+        held.token = token.map(|term| Term::new(term.duration, term.renewable));
+        held.kept.retain(|earlier| earlier.ask != *ask);
+        held.kept.push(kept);
+    }
+
+    /// Whether something that was issued ends soon and cannot be renewed.
+    pub(crate) fn must_be_replaced(&self) -> bool {
+        let held = self.held();
+        !held.kept.is_empty()
+            && held
+                .terms()
+                .any(|term| term.last && Instant::now() + term.whole / 3 >= term.ends)
+    }
+
+    /// Renews what is held until the volume is gone.
+    pub(crate) fn start_upkeep(self: &Arc<Self>) {
+        let task = tokio::spawn(keep_up(Arc::downgrade(self))).abort_handle();
+        let earlier = self
+            .upkeep
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .replace(task);
+        if let Some(earlier) = earlier {
+            earlier.abort();
+        }
+    }
+
+    fn next_renewal(&self) -> Instant {
+        let first = self.held().terms().filter_map(|term| term.renew).min();
+        first.unwrap_or_else(|| Instant::now() + IDLE)
+    }
+
+    async fn renew_due(&self) {
+        let now = Instant::now();
+        let is_due = |term: &Term| term.renew.is_some_and(|then| then <= now);
+        let leases: Vec<Kept> = self
+            .held()
+            .kept
+            .iter()
+            .filter(|kept| is_due(&kept.term))
+            .cloned()
+            .collect();
+        for kept in leases {
+            let Some(lease) = &kept.lease else { continue };
+            let whole = kept.term.whole;
+            let outcome = self
+                .session
+                .renew_lease(&lease.id, whole, (Instant::now() + RENEWAL).into_std())
+                .await;
+            let term = kept
+                .term
+                .after(outcome.map(|renewed| renewed.duration), true);
+            if let Some(kept) = self
+                .held()
+                .kept
+                .iter_mut()
+                .find(|other| other.ask == kept.ask)
+            {
+                kept.term = term;
+            }
+            self.server
+                .counters()
+                .renewals
+                .fetch_add(1, Ordering::Relaxed);
+        }
+        let token = self.held().token.filter(is_due);
+        if let Some(term) = token {
+            let outcome = self
+                .session
+                .renew_token((Instant::now() + RENEWAL).into_std())
+                .await;
+            let forever = outcome.as_ref().is_ok_and(|term| term.duration.is_zero());
+            let term = term.after(outcome.map(|term| term.duration), false);
+            self.held().token = Some(term).filter(|_| !forever);
+            self.server
+                .counters()
+                .renewals
+                .fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        // Every change replaces whole items, so a panic elsewhere cannot have broken it.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Private {
+    fn drop(&mut self) {
+        let task = self
+            .upkeep
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(task) = task {
+            task.abort();
+        }
+    }
+}
+
+async fn keep_up(private: Weak<Private>) {
+    loop {
+        let Some(next) = private.upgrade().map(|private| private.next_renewal()) else {
+            return;
+        };
+        sleep_until(next).await;
+        let Some(private) = private.upgrade() else {
+            return;
+        };
+        private.renew_due().await;
+    }
+}
+
+// === impl Held ===
+
+impl Held {
+    fn terms(&self) -> impl Iterator<Item = Term> {
+        self.kept.iter().map(|kept| kept.term).chain(self.token)
+    }
+}
+
+// === impl Kept ===
+
+impl Kept {
+    fn of(ask: Ask, answer: Arc<Answer>) -> Option<Self> {
+        let term = match (&answer.reply.lease, answer.reply.expiration) {
+            (Some(lease), _) => Term::new(lease.duration, lease.renewable),
+            (None, Some(expiration)) => {
+                let left = (UNIX_EPOCH + Duration::from_secs(expiration))
+                    .duration_since(SystemTime::now());
+                Term::new(left.unwrap_or_default(), false)
+            }
+            (None, None) => return None,
+        };
+        Some(Self {
+            ask,
+            lease: answer.reply.lease.clone(),
+            answer,
+            term,
+        })
+    }
+}
+
+// === impl Term ===
+
+impl Term {
+    fn new(whole: Duration, renewable: bool) -> Self {
+        let now = Instant::now();
+        Self {
+            renew: renewable.then(|| now + whole * 2 / 3),
+            ends: now + whole,
+            whole,
+            last: !renewable,
+        }
+    }
+
+    /// The term after a renewal that gave so much time, or failed.
+    /// A lease that is refused is gone, while a token may only be one that cannot be renewed.
+    fn after(self, outcome: Result<Duration, Error>, refused_is_gone: bool) -> Self {
+        let now = Instant::now();
+        match outcome {
+            // Half of what was asked for, or less: the maximum is near, and the next renewal would give less still.
+            Ok(granted) => Self {
+                renew: (granted > self.whole / 2).then(|| now + granted * 2 / 3),
+                ends: now + granted,
+                last: granted <= self.whole / 2,
+                ..self
+            },
+            Err(error)
+                if matches!(
+                    error.class(),
+                    Class::Denied | Class::NotFound | Class::Rejected
+                ) =>
+            {
+                Self {
+                    renew: None,
+                    last: true,
+                    ends: if refused_is_gone { now } else { self.ends },
+                    ..self
+                }
+            }
+            Err(_) => Self {
+                renew: Some(now + (self.whole / 12).clamp(REPEAT.0, REPEAT.1)),
+                ..self
+            },
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! Logins that pods of one service account share, for reading key-value secrets and nothing else.
+//!
+//! A pod joins only with a token of its own in hand, which replaces the one before: the session always logs in as somebody who
+//! is there. The token is revoked after the last volume that used it. What was read is handed to whoever asks in the next ten
+//! seconds, but never to a refresh.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use envlatch_api::AuthMethod;
+use envlatch_vault::{Auth, Secret, Session, Source, is_addressed_as_version_2, may_mint};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::Problem;
+use crate::limit::Urgency;
+use crate::plan::Ask;
+use crate::problem::Code;
+use crate::request::{Token, VolumeRequest};
+use crate::revoker::Revoker;
+use crate::server::{Answer, Server};
+use crate::store::Access;
+
+/// How old an answer may be that a first mount gets.
+pub(crate) const REUSE: Duration = Duration::from_secs(10);
+
+/// Whoever has an equal key has the same rights on the server.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    store: (String, i64),
+    server_namespace: Option<String>,
+    mount: String,
+    role: String,
+    audience: String,
+    namespace: String,
+    service_account: String,
+    service_account_uid: String,
+}
+
+/// Every shared login of the node.
+#[derive(Default)]
+pub(crate) struct SharedLogins(Mutex<HashMap<Key, Arc<SharedLogin>>>);
+
+/// One login and what it read a moment ago.
+pub(crate) struct SharedLogin {
+    pub(crate) session: Arc<Session>,
+    server: Arc<Server>,
+    jwt: Arc<RwLock<Secret>>,
+    who: String,
+    volumes: Mutex<BTreeSet<String>>,
+    reads: Mutex<Vec<(Ask, Arc<Read>)>>,
+    /// Mounts that were asked about, and whether they are key-value engines
+    engines: Mutex<HashMap<String, bool>>,
+}
+
+/// One path; whoever wants it waits for the read under way.
+type Read = tokio::sync::Mutex<Option<(Instant, Arc<Answer>)>>;
+
+/// The login of `access` as whoever has the token in `cell`.
+pub(crate) fn auth(access: &Access, cell: &Arc<RwLock<Secret>>) -> Auth {
+    let (mount, role) = (access.mount.clone(), access.role.clone());
+    let jwt = Source::Renewed(Arc::clone(cell));
+    match access.method {
+        AuthMethod::Kubernetes => Auth::Kubernetes { mount, role, jwt },
+        AuthMethod::Jwt => Auth::Jwt {
+            mount,
+            role: Some(role),
+            jwt,
+        },
+    }
+}
+
+/// Replaces the token in `cell`.
+pub(crate) fn renew(cell: &RwLock<Secret>, token: &Token) {
+    // It is replaced as a whole, so a panic elsewhere cannot have broken it.
+    *cell.write().unwrap_or_else(PoisonError::into_inner) = token.jwt.clone();
+}
+
+// === impl SharedLogins ===
+
+impl SharedLogins {
+    /// The login that the volume may share; `None` when it must have its own. `journalled` is the token that an earlier process
+    /// had for it.
+    pub(crate) fn join(
+        &self,
+        request: &VolumeRequest,
+        access: &Access,
+        token: &Token,
+        server: &Arc<Server>,
+        journalled: Option<&Secret>,
+    ) -> Option<Arc<SharedLogin>> {
+        if !access.shares_logins {
+            return None;
+        }
+        let key = Key {
+            store: access.store_version.clone(),
+            server_namespace: access.settings.namespace.clone(),
+            mount: access.mount.clone(),
+            role: access.role.clone(),
+            audience: access.audiences.join(" "),
+            namespace: request.pod.namespace.clone(),
+            service_account: request.pod.service_account.clone(),
+            service_account_uid: token.service_account_uid()?,
+        };
+        let mut logins = locked(&self.0);
+        let login = logins.entry(key).or_insert_with(|| {
+            let jwt = Arc::new(RwLock::new(token.jwt.clone()));
+            let session = Session::new(server.client.clone(), auth(access, &jwt));
+            if let Some(token) = journalled {
+                session.adopt(token.clone());
+            }
+            Arc::new(SharedLogin {
+                session: Arc::new(session),
+                server: Arc::clone(server),
+                jwt,
+                who: who(request, access),
+                volumes: Mutex::default(),
+                reads: Mutex::default(),
+                engines: Mutex::default(),
+            })
+        });
+        renew(&login.jwt, token);
+        locked(&login.volumes).insert(request.volume_id.clone());
+        Some(Arc::clone(login))
+    }
+
+    /// Takes the volume out of every login but `keep`, and revokes those that nobody uses any more.
+    pub(crate) fn leave(
+        &self,
+        volume_id: &str,
+        keep: Option<&Arc<SharedLogin>>,
+        revoker: &Revoker,
+    ) {
+        locked(&self.0).retain(|_, login| {
+            if keep.is_some_and(|keep| Arc::ptr_eq(keep, login)) {
+                return true;
+            }
+            let mut volumes = locked(&login.volumes);
+            let left = volumes.remove(volume_id);
+            if left && volumes.is_empty() {
+                revoker.revoke(Arc::clone(&login.session));
+            }
+            !(left && volumes.is_empty())
+        });
+    }
+}
+
+/// For messages: role and service account.
+pub(crate) fn who(request: &VolumeRequest, access: &Access) -> String {
+    format!(
+        "store {}, role {}, service account {}/{}",
+        access.store, access.role, request.pod.namespace, request.pod.service_account
+    )
+}
+
+// === impl SharedLogin ===
+
+impl SharedLogin {
+    /// Whether `ask` is a read of a key-value engine. A path that does not tell is asked about once per mount; without an answer
+    /// it counts as something else.
+    pub(crate) async fn may_read(
+        &self,
+        ask: &Ask,
+        urgency: Urgency,
+        deadline: Instant,
+    ) -> Result<bool, Problem> {
+        if ask.arguments.is_some() || may_mint(&ask.path) {
+            return Ok(false);
+        }
+        if is_addressed_as_version_2(&ask.path) {
+            return Ok(true);
+        }
+        let known = locked(&self.engines)
+            .iter()
+            .find(|(mount, _)| ask.path.starts_with(mount.as_str()))
+            .map(|(_, is_kv)| *is_kv);
+        if let Some(is_kv) = known {
+            return Ok(is_kv);
+        }
+        let question = Ask {
+            path: format!("sys/internal/ui/mounts/{}", ask.path),
+            query: Vec::new(),
+            arguments: None,
+        };
+        let answer = match self
+            .server
+            .ask(&self.session, &question, urgency, deadline, &self.who)
+            .await
+        {
+            Ok(answer) => answer,
+            Err(problem) if problem.is_transient() => return Err(problem),
+            Err(_) => return Ok(false),
+        };
+        let text = |key| answer.reply.data.get(key).map(|value| value.to_text());
+        let is_kv = text("type").is_some_and(|kind| matches!(kind.expose(), b"kv" | b"generic"));
+        if let Some(mount) = text("path").as_ref().and_then(Secret::expose_str) {
+            locked(&self.engines).insert(mount.to_owned(), is_kv);
+        }
+        Ok(is_kv)
+    }
+
+    /// Reads; a first mount may get what somebody else read a moment ago.
+    pub(crate) async fn read(
+        self: &Arc<Self>,
+        ask: &Ask,
+        urgency: Urgency,
+        deadline: Instant,
+    ) -> Result<Arc<Answer>, Problem> {
+        let asked = Instant::now();
+        let read = self.slot(ask);
+        let Ok(mut latest) = timeout_at(deadline, read.lock()).await else {
+            let text = format!(
+                "another read of {} did not end in time [{}]",
+                ask.path, self.who
+            );
+            return Err(Problem::new(Code::Unavailable, "VaultUnreachable", text));
+        };
+        if let Some((started, answer)) = &*latest {
+            // A refresh takes only what was asked after it was due itself.
+            let serves = match urgency {
+                Urgency::FirstMount => started.elapsed() < REUSE,
+                Urgency::Refresh => *started >= asked,
+            };
+            if serves {
+                self.server
+                    .counters()
+                    .coalesced
+                    .fetch_add(1, Ordering::Relaxed);
+                return Ok(Arc::clone(answer));
+            }
+        }
+        let started = Instant::now();
+        let answer = Arc::new(
+            self.server
+                .ask(&self.session, ask, urgency, deadline, &self.who)
+                .await?,
+        );
+        if answer.reply.lease.is_none() {
+            *latest = Some((started, Arc::clone(&answer)));
+            self.forget_soon(ask);
+        }
+        Ok(answer)
+    }
+
+    fn slot(&self, ask: &Ask) -> Arc<Read> {
+        let mut reads = locked(&self.reads);
+        if let Some((_, read)) = reads.iter().find(|(known, _)| known == ask) {
+            return Arc::clone(read);
+        }
+        let read = Arc::<Read>::default();
+        reads.push((ask.clone(), Arc::clone(&read)));
+        read
+    }
+
+    /// Values do not lie in memory longer than they may be handed out.
+    fn forget_soon(self: &Arc<Self>, ask: &Ask) {
+        let (login, ask) = (Arc::downgrade(self), ask.clone());
+        tokio::spawn(async move {
+            sleep(REUSE).await;
+            if let Some(login) = login.upgrade() {
+                locked(&login.reads).retain(|(known, read)| *known != ask || is_in_use(read));
+            }
+        });
+    }
+}
+
+/// Whether somebody reads at the moment, or what was read is still young.
+fn is_in_use(read: &Read) -> bool {
+    match read.try_lock() {
+        Ok(latest) => latest
+            .as_ref()
+            .is_some_and(|(started, _)| started.elapsed() < REUSE),
+        Err(_) => true,
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Every change is one insertion or removal, so a panic elsewhere cannot have broken it.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,188 @@
+//! A real Kubernetes API server and a real Vault that asks it about tokens.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use envlatch_api::manifests;
+use envlatch_bundle::{Bundles, Fetched, File, Mounted, Options, Pod, Token, VolumeRequest};
+use envlatch_test_support::{ApiServer, Vault};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use serde_json::{Value, json};
+
+/// Both servers, with a store `main` that grants everything to namespace `team`.
+pub(crate) struct Bed {
+    pub(crate) kubernetes: ApiServer,
+    pub(crate) vault: Vault,
+}
+
+// === impl Bed ===
+
+impl Bed {
+    pub(crate) fn new() -> Self {
+        let (kubernetes, vault) = (ApiServer::start(), Vault::dev());
+        let definitions = manifests::own().into_iter().chain(manifests::foreign());
+        let definitions: Vec<Value> = definitions
+            .map(|one| serde_json::to_value(one).unwrap())
+            .collect();
+        kubernetes.define(&definitions);
+        let bed = Self { kubernetes, vault };
+        bed.trust_tokens();
+        bed.vault.policy("app", "path \"secret/data/*\" { capabilities = [\"read\"] } path \"kv/*\" { capabilities = [\"read\"] } path \"database/creds/*\" { capabilities = [\"read\"] } path \"pki/*\" { capabilities = [\"create\", \"update\"] }");
+        bed.role("app", &json!({"audience": "vault"}));
+        let address = json!([bed.vault.address()]);
+        bed.store("main", &json!({"addresses": address, "default": true}));
+        bed
+    }
+
+    /// Lets Vault review tokens as a service account that may.
+    fn trust_tokens(&self) {
+        let reviewer = self.kubernetes.pod(
+            "kube-system",
+            "reviewer",
+            "reviewer",
+            "https://kubernetes.default.svc",
+        );
+        let binding = json!({
+            "metadata": {"name": "reviewer"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:auth-delegator"},
+            "subjects": [{"kind": "ServiceAccount", "name": "reviewer", "namespace": "kube-system"}],
+        });
+        self.kubernetes.api(
+            "POST",
+            "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+            &binding,
+        );
+        self.vault.api(
+            "POST",
+            "sys/auth/kubernetes",
+            &json!({"type": "kubernetes"}),
+        );
+        let config = json!({
+            "kubernetes_host": self.kubernetes.address(),
+            "kubernetes_ca_cert": self.kubernetes.ca_pem(),
+            "token_reviewer_jwt": reviewer.jwt,
+        });
+        self.vault.api("POST", "auth/kubernetes/config", &config);
+    }
+
+    pub(crate) fn role(&self, name: &str, more: &Value) {
+        let mut role = json!({
+            "bound_service_account_names": ["*"], "bound_service_account_namespaces": ["team"],
+            "token_policies": ["app"], "token_ttl": "1h",
+        });
+        role.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        self.vault
+            .api("POST", &format!("auth/kubernetes/role/{name}"), &role);
+    }
+
+    pub(crate) fn store(&self, name: &str, more: &Value) {
+        let mut spec = json!({"grants": [{"namespaces": ["team"], "roles": ["*"]}], "allow": {"writes": ["pki/issue/*"]}});
+        spec.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        let store = json!({
+            "apiVersion": "envlatch.io/v1alpha1", "kind": "VaultStore",
+            "metadata": {"name": name}, "spec": spec,
+        });
+        self.kubernetes
+            .api("POST", "/apis/envlatch.io/v1alpha1/vaultstores", &store);
+    }
+
+    pub(crate) fn bundle(&self, name: &str, spec: &Value) {
+        self.namespace();
+        let bundle = json!({
+            "apiVersion": "envlatch.io/v1alpha1", "kind": "SecretBundle",
+            "metadata": {"name": name}, "spec": spec,
+        });
+        self.kubernetes.api("POST", BUNDLES, &bundle);
+    }
+
+    pub(crate) fn namespace(&self) {
+        let space = json!({"metadata": {"name": "team"}});
+        let (status, answer) = self.kubernetes.send("POST", "/api/v1/namespaces", &space);
+        assert!(matches!(status, 201 | 409), "{answer}");
+    }
+
+    /// A pod's volume of `class`, such as `("bundle", "app")`.
+    pub(crate) fn volume(&self, pod: &str, class: (&str, &str)) -> VolumeRequest {
+        let kubelet = self.kubernetes.pod("team", pod, "app", "vault");
+        VolumeRequest {
+            volume_id: format!("csi-{pod}"),
+            pod: Pod {
+                name: pod.to_owned(),
+                namespace: "team".to_owned(),
+                uid: kubelet.pod_uid,
+                service_account: "app".to_owned(),
+            },
+            attributes: BTreeMap::from([(class.0.to_owned(), class.1.to_owned())]),
+            tokens: BTreeMap::from([(
+                "vault".to_owned(),
+                Token {
+                    jwt: kubelet.jwt.as_str().into(),
+                    expires_at: SystemTime::now() + Duration::from_secs(3600),
+                },
+            )]),
+            read_only: true,
+            target_path: format!("/kubelet/{pod}"),
+        }
+    }
+
+    /// The plugin's part, as one process of it has it.
+    pub(crate) async fn bundles(&self) -> Bundles {
+        let kubeconfig: Kubeconfig = serde_json::from_value(json!({
+            "current-context": "c",
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+            "clusters": [{"name": "c", "cluster": {
+                "server": self.kubernetes.address(),
+                "certificate-authority-data": data_encoding::BASE64.encode(self.kubernetes.ca_pem().as_bytes()),
+            }}],
+            "users": [{"name": "u", "user": {"token": self.kubernetes.token()}}],
+        }))
+        .unwrap();
+        let options = KubeConfigOptions::default();
+        let config = Config::from_custom_kubeconfig(kubeconfig, &options);
+        let client = Client::try_from(config.await.unwrap()).unwrap();
+        let options = Options {
+            node: "node".to_owned(),
+            refresh: Duration::from_secs(120),
+            hold: Duration::from_secs(60),
+            require_read_only: true,
+            pod_status: true,
+        };
+        Bundles::new(client, options)
+    }
+
+    /// How often the programs under test asked for a path.
+    pub(crate) fn asked(&self, path: &str) -> usize {
+        self.vault
+            .audit()
+            .iter()
+            .filter(|(_, asked)| asked == path)
+            .count()
+    }
+}
+
+pub(crate) const BUNDLES: &str = "/apis/envlatch.io/v1alpha1/namespaces/team/secretbundles";
+
+/// The files by name; what they became is remembered as the node half does.
+pub(crate) fn files(fetched: Fetched) -> (BTreeMap<String, String>, Mounted) {
+    let Fetched::Files { files, state } = fetched else {
+        panic!("nothing new")
+    };
+    let text = |file: &File| file.bytes.expose_str().unwrap().to_owned();
+    let files = files
+        .iter()
+        .map(|file| (file.name.clone(), text(file)))
+        .collect();
+    (
+        files,
+        Mounted {
+            state: Some(state),
+            intact: true,
+            abandoned: None,
+        },
+    )
+}

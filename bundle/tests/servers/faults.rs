@@ -1,0 +1,136 @@
+//! Servers that are frozen, sealed or away.
+
+use std::time::{Duration, Instant};
+
+use envlatch_bundle::{Code, Fetched};
+use envlatch_test_support::{canary, find_canary};
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use crate::SOON;
+use crate::bed::{Bed, files};
+
+fn bed(value: &str) -> Bed {
+    let bed = Bed::new();
+    bed.vault.put_kv2("app", &json!({"password": value}));
+    bed.bundle(
+        "app",
+        &json!({"role": "app", "refresh": "10s", "entries": [
+            {"name": "password", "path": "secret/data/app", "key": "password"},
+        ]}),
+    );
+    bed
+}
+
+fn events(bed: &Bed) -> Vec<Value> {
+    let path = "/apis/events.k8s.io/v1/namespaces/team/events";
+    let list = bed.kubernetes.api("GET", path, &Value::Null);
+    list["items"].as_array().unwrap().clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Kubernetes and Vault"]
+async fn a_first_mount_is_held_while_the_server_is_frozen_and_the_user_hears_of_it() {
+    let secret = canary();
+    let bed = bed(&secret);
+    let bundles = bed.bundles().await;
+    let volume = bed.volume("pod", ("bundle", "app"));
+    bed.vault.freeze();
+    let start = Instant::now();
+    let thaw = async {
+        while events(&bed).is_empty() {
+            assert!(start.elapsed() < SOON, "no event");
+            sleep(Duration::from_millis(200)).await;
+        }
+        let heard = start.elapsed();
+        sleep(Duration::from_secs(6)).await;
+        bed.vault.thaw();
+        (heard, Instant::now())
+    };
+    let (fetched, (heard, thawed)) = tokio::join!(bundles.fetch(&volume, None), thaw);
+    println!(
+        "first event after {heard:?}, files {:?} after the thaw",
+        thawed.elapsed()
+    );
+    assert!(heard < Duration::from_secs(20), "{heard:?}");
+    assert_eq!(files(fetched.unwrap()).0["password"], secret);
+    let events = events(&bed);
+    assert_eq!(events[0]["reason"], "VaultUnreachable", "{events:?}");
+    assert_eq!(events[0]["regarding"]["name"], "pod");
+    assert_eq!(
+        find_canary(json!(events).to_string().as_bytes(), &[&secret]),
+        None
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Kubernetes and Vault"]
+async fn a_sealed_server_leaves_the_files_and_heals() {
+    let bed = bed("one");
+    let bundles = bed.bundles().await;
+    let volume = bed.volume("pod", ("bundle", "app"));
+    let (_, mounted) = files(bundles.fetch(&volume, None).await.unwrap());
+    bed.vault.put_kv2("app", &json!({"password": "two"}));
+    bed.vault.seal();
+    sleep(Duration::from_secs(12)).await;
+    let problem = bundles.fetch(&volume, Some(&mounted)).await.unwrap_err();
+    assert_eq!(
+        (problem.code, problem.reason),
+        (Code::Unavailable, "VaultSealed")
+    );
+    // It is not asked again at once.
+    assert!(matches!(
+        bundles.fetch(&volume, Some(&mounted)).await,
+        Ok(Fetched::Unchanged)
+    ));
+    bed.vault.unseal();
+    let deadline = Instant::now() + SOON;
+    loop {
+        assert!(Instant::now() < deadline, "it did not heal");
+        if let Ok(fetched @ Fetched::Files { .. }) = bundles.fetch(&volume, Some(&mounted)).await {
+            assert_eq!(files(fetched).0["password"], "two");
+            return;
+        }
+        sleep(Duration::from_millis(500)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Kubernetes and Vault"]
+async fn while_the_api_server_is_away_known_volumes_go_on() {
+    let bed = bed("one");
+    let bundles = bed.bundles().await;
+    let volume = bed.volume("pod", ("bundle", "app"));
+    let unseen = bed.volume("unseen", ("bundle", "other"));
+    let (_, mounted) = files(bundles.fetch(&volume, None).await.unwrap());
+    bed.kubernetes.freeze();
+    bed.vault.put_kv2("app", &json!({"password": "two"}));
+    sleep(Duration::from_secs(12)).await;
+    let (found, mounted) = files(bundles.fetch(&volume, Some(&mounted)).await.unwrap());
+    assert_eq!(found["password"], "two");
+
+    // A plugin that was restarted meanwhile knows the class and the store from the journal, and the token too.
+    let restarted = bed.bundles().await;
+    assert!(matches!(
+        restarted.fetch(&volume, Some(&mounted)).await,
+        Ok(Fetched::Unchanged)
+    ));
+    bed.vault.put_kv2("app", &json!({"password": "three"}));
+    sleep(Duration::from_secs(12)).await;
+    let (found, _) = files(restarted.fetch(&volume, Some(&mounted)).await.unwrap());
+    assert_eq!(found["password"], "three");
+    assert_eq!(bed.asked("auth/kubernetes/login"), 1);
+
+    let problem = restarted.fetch(&unseen, None).await.unwrap_err();
+    assert_eq!(problem.code, Code::Unavailable);
+    assert!(
+        problem.message.contains("was never seen on this node"),
+        "{problem}"
+    );
+    bed.kubernetes.thaw();
+    let problem = restarted.fetch(&unseen, None).await.unwrap_err();
+    assert_eq!(
+        (problem.code, problem.reason),
+        (Code::NotFound, "ClassNotFound")
+    );
+}

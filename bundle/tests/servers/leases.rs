@@ -1,0 +1,158 @@
+//! Dynamic database credentials: one per volume, kept alive, handed over before they end, gone with the pod.
+
+use envlatch_bundle::{Fetched, Mounted};
+use envlatch_test_support::{Postgres, eventually};
+use serde_json::json;
+use tokio::time::{Duration, Instant, sleep};
+
+use crate::SOON;
+use crate::bed::{Bed, files};
+
+fn database(bed: &Bed, ttl: &str, max_ttl: &str) -> Postgres {
+    let postgres = Postgres::start();
+    bed.vault
+        .api("POST", "sys/mounts/database", &json!({"type": "database"}));
+    let config = json!({
+        "plugin_name": "postgresql-database-plugin", "allowed_roles": "*",
+        "connection_url": postgres.connection_url(),
+        "username": postgres.superuser(), "password": postgres.password(),
+    });
+    bed.vault.api("POST", "database/config/main", &config);
+    let create =
+        "CREATE ROLE \"{{name}}\" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}';";
+    let role = json!({"db_name": "main", "creation_statements": [create], "default_ttl": ttl, "max_ttl": max_ttl});
+    bed.vault.api("POST", "database/roles/app", &role);
+    bed.bundle(
+        "db",
+        &json!({"role": "app", "entries": [
+            {"name": "username", "path": "database/creds/app", "key": "username"},
+            {"name": "password", "path": "database/creds/app", "key": "password"},
+        ]}),
+    );
+    postgres
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Kubernetes, Vault and PostgreSQL"]
+async fn each_volume_has_a_credential_that_is_renewed_and_revoked() {
+    let bed = Bed::new();
+    let postgres = database(&bed, "6s", "1h");
+    let bundles = bed.bundles().await;
+    let (one, other) = (
+        bed.volume("one", ("bundle", "db")),
+        bed.volume("other", ("bundle", "db")),
+    );
+    let (files_one, mounted) = files(bundles.fetch(&one, None).await.unwrap());
+    let (files_other, _) = files(bundles.fetch(&other, None).await.unwrap());
+    assert_ne!(files_one["username"], files_other["username"]);
+    assert_eq!(postgres.issued().len(), 2);
+
+    // Twice the lease's time later both live on, without a call from kubelet.
+    sleep(Duration::from_secs(13)).await;
+    assert_eq!(postgres.issued().len(), 2);
+    assert!(bed.asked("sys/leases/renew") >= 2);
+    assert_eq!(bed.asked("database/creds/app"), 2);
+
+    // Another process takes over with what was journalled, and issues nothing.
+    let restarted = bed.bundles().await;
+    drop(bundles);
+    let tampered = Mounted {
+        intact: false,
+        ..mounted.clone()
+    };
+    let (again, mounted) = files(restarted.fetch(&one, Some(&tampered)).await.unwrap());
+    assert_eq!(again, files_one);
+    assert_eq!(bed.asked("database/creds/app"), 2);
+    sleep(Duration::from_secs(7)).await;
+    assert!(postgres.issued().contains(&files_one["username"]));
+
+    // The pod goes, and with it its credential; a policy on sys/leases/revoke is not needed.
+    restarted.forget(&one.volume_id, mounted.state.as_ref());
+    eventually("the credential to be gone", SOON, || {
+        (!postgres.issued().contains(&files_one["username"])).then_some(())
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Kubernetes, Vault and PostgreSQL"]
+async fn a_pod_that_stays_keeps_its_credential_when_its_sibling_goes() {
+    let bed = Bed::new();
+    let postgres = database(&bed, "10m", "1h");
+    let bundles = bed.bundles().await;
+    let (one, other) = (
+        bed.volume("one", ("bundle", "db")),
+        bed.volume("other", ("bundle", "db")),
+    );
+    let (gone, state) = files(bundles.fetch(&one, None).await.unwrap());
+    let (stays, _) = files(bundles.fetch(&other, None).await.unwrap());
+    bundles.forget(&one.volume_id, state.state.as_ref());
+    eventually("the credential to be gone", SOON, || {
+        (postgres.issued() == [stays["username"].clone()]).then_some(())
+    });
+    assert_ne!(gone["username"], stays["username"]);
+
+    // Known from the journal alone, a volume's credential is revoked too.
+    let (_, state) = files(
+        bundles
+            .fetch(&bed.volume("third", ("bundle", "db")), None)
+            .await
+            .unwrap(),
+    );
+    bed.bundles()
+        .await
+        .forget("csi-third", state.state.as_ref());
+    eventually("the credential to be gone", SOON, || {
+        (postgres.issued() == [stays["username"].clone()]).then_some(())
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Kubernetes, Vault and PostgreSQL"]
+async fn before_the_maximum_comes_another_credential_and_the_old_one_still_works() {
+    let bed = Bed::new();
+    let postgres = database(&bed, "6s", "15s");
+    let bundles = bed.bundles().await;
+    let volume = bed.volume("pod", ("bundle", "db"));
+    let (old, mounted) = files(bundles.fetch(&volume, None).await.unwrap());
+    let deadline = Instant::now() + SOON;
+    loop {
+        assert!(Instant::now() < deadline, "no other credential came");
+        if let fetched @ Fetched::Files { .. } =
+            bundles.fetch(&volume, Some(&mounted)).await.unwrap()
+        {
+            let issued = postgres.issued();
+            let (new, _) = files(fetched);
+            assert_ne!(new["username"], old["username"]);
+            assert!(
+                issued.contains(&old["username"]) && issued.contains(&new["username"]),
+                "{issued:?}"
+            );
+            return;
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Kubernetes, Vault and PostgreSQL"]
+async fn a_credential_whose_files_never_took_effect_is_revoked() {
+    let bed = Bed::new();
+    let postgres = database(&bed, "10m", "1h");
+    let volume = bed.volume("pod", ("bundle", "db"));
+    // Two processes, one after the other, issued one each; the second was killed before it had renamed anything.
+    let (in_force, mounted) = files(bed.bundles().await.fetch(&volume, None).await.unwrap());
+    let (lost, abandoned) = files(bed.bundles().await.fetch(&volume, None).await.unwrap());
+    assert_ne!(in_force["username"], lost["username"]);
+    let bundles = bed.bundles().await;
+    let mounted = Mounted {
+        abandoned: abandoned.state,
+        ..mounted
+    };
+    assert!(matches!(
+        bundles.fetch(&volume, Some(&mounted)).await,
+        Ok(Fetched::Unchanged)
+    ));
+    eventually("the lost credential to be gone", SOON, || {
+        (postgres.issued() == [in_force["username"].clone()]).then_some(())
+    });
+}
