@@ -51,6 +51,7 @@ pub(crate) fn publish(
         attributes,
         tokens,
         read_only: message.readonly,
+        target_path: message.target_path,
     };
     Ok(Wanted { request, arguments })
 }

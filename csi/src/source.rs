@@ -61,6 +61,8 @@ pub struct VolumeRequest {
     pub tokens: BTreeMap<String, Token>,
     /// Whether the pod declared the volume `readOnly: true`.
     pub read_only: bool,
+    /// Where it is mounted on the node, as kubelet writes it; for statuses only.
+    pub target_path: String,
 }
 
 /// Who asks, in kubelet's words.
