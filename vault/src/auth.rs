@@ -103,6 +103,17 @@ impl Auth {
         !matches!(self, Self::Token(_))
     }
 
+    /// Whether what it logs in with is used up by a login.
+    pub(crate) fn is_single_use(&self) -> bool {
+        matches!(
+            self,
+            Self::AppRole {
+                secret_id: SecretId::Wrapped(_),
+                ..
+            }
+        )
+    }
+
     /// What a denial names: the role and the mount, or what kind of token it is.
     pub(crate) fn description(&self) -> String {
         match self {

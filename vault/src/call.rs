@@ -40,7 +40,9 @@ pub(crate) enum Operation {
     LookUpWrapping,
     /// Takes out what a wrapping token holds; works once
     Unwrap,
-    /// The end of a token
+    /// A longer life for a token or a lease
+    Renew,
+    /// The end of a token or a lease
     Revoke,
 }
 
@@ -127,7 +129,8 @@ impl fmt::Display for Operation {
             Self::Login => "log in at",
             Self::LookUpWrapping => "look up the wrapping token of the secret id with",
             Self::Unwrap => "unwrap the secret id with",
-            Self::Revoke => "revoke the token with",
+            Self::Renew => "renew a token or lease with",
+            Self::Revoke => "revoke a token or lease with",
         })
     }
 }

@@ -29,9 +29,9 @@ pub use client::Client;
 pub use envlatch_secret::{ParseError, Secret, Value};
 pub use error::{Class, Error, TlsCause};
 pub use mint::may_mint;
-pub use reply::{Lease, Reply};
+pub use reply::{Lease, Reply, Term};
 pub use report::{Report, Severity};
-pub use session::Session;
+pub use session::{Held, Session};
 pub use settings::{
     ClientIdentity, Configuration, Pem, Proxy, ProxyAddress, REQUEST_TIMEOUT, Roots, SettingError,
     Settings, Tls, Treatment, VARIABLES, Variable, duration, from_environment,

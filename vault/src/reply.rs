@@ -35,6 +35,15 @@ pub struct Lease {
     pub renewable: bool,
 }
 
+/// How long a token lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Term {
+    /// From now on; zero is for ever
+    pub duration: Duration,
+    /// Whether it can be renewed
+    pub renewable: bool,
+}
+
 // === impl Reply ===
 
 impl Reply {
@@ -84,7 +93,7 @@ fn take(body: Value, keys: [&str; 2]) -> Option<Value> {
 // === impl Lease ===
 
 impl Lease {
-    fn of(body: &Value) -> Option<Self> {
+    pub(crate) fn of(body: &Value) -> Option<Self> {
         let Some(Value::String(id)) = body.get("lease_id") else {
             return None;
         };
@@ -93,6 +102,18 @@ impl Lease {
             id: id.to_owned(),
             duration: Duration::from_secs(number(body.get("lease_duration"))?),
             renewable: body.get("renewable") == Some(&Value::Bool(true)),
+        })
+    }
+}
+
+// === impl Term ===
+
+impl Term {
+    /// From what a reply says under `auth`.
+    pub(crate) fn of(auth: &Value) -> Option<Self> {
+        Some(Self {
+            duration: Duration::from_secs(number(auth.get("lease_duration"))?),
+            renewable: auth.get("renewable") == Some(&Value::Bool(true)),
         })
     }
 }

@@ -4,6 +4,7 @@
 //! however many reads start together, and a failed one is not repeated by each of those that waited.
 
 mod token;
+mod upkeep;
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -19,6 +20,7 @@ use crate::reply::Reply;
 use crate::report::Severity;
 use crate::{Secret, Value, kv, transit};
 use token::{Token, Tokens};
+pub use upkeep::Held;
 
 /// How long a failure may be held back to find out what its path should have been.
 const EXPLAIN_WITHIN: Duration = Duration::from_secs(2);

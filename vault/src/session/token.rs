@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::auth::{Auth, Way, WrappedSecretId};
 use crate::client::Client;
 use crate::error::{Class, Error, Failure};
+use crate::reply::Term;
 use crate::{Secret, Value};
 
 /// A token that was refused right after its login is not replaced again for this long: another one would be refused as well.
@@ -17,6 +18,8 @@ const FRESH: Duration = Duration::from_secs(30);
 /// A token in use.
 pub(super) struct Token {
     pub(super) secret: Secret,
+    /// How long it lives from `since` on; `None` when nobody said
+    pub(super) term: Option<Term>,
     since: Instant,
     /// Whether it was refused although it was new
     pub(super) denied: AtomicBool,
@@ -46,6 +49,19 @@ struct Login {
     secret_id: Option<Secret>,
 }
 
+// === impl Token ===
+
+impl Token {
+    pub(super) fn new(secret: Secret, term: Option<Term>) -> Self {
+        Self {
+            secret,
+            term,
+            since: Instant::now(),
+            denied: AtomicBool::new(false),
+        }
+    }
+}
+
 // === impl Tokens ===
 
 impl Tokens {
@@ -62,6 +78,11 @@ impl Tokens {
     pub(super) fn forget(&self) -> impl Iterator<Item = Arc<Token>> + use<> {
         let InUse { current, previous } = std::mem::take(&mut *self.change());
         current.into_iter().chain(previous)
+    }
+
+    /// Uses a token that no login of this session got.
+    pub(super) fn adopt(&self, token: Token) {
+        self.use_from_now_on(Arc::new(token), false);
     }
 
     fn use_from_now_on(&self, token: Arc<Token>, is_ours: bool) {
@@ -131,11 +152,7 @@ impl Tokens {
         let outcome = login.run(client, auth, deadline).await;
         self.ended.fetch_add(1, Ordering::AcqRel);
         login.failure = outcome.as_ref().err().cloned();
-        let token = Arc::new(Token {
-            secret: outcome?,
-            since: Instant::now(),
-            denied: AtomicBool::new(false),
-        });
+        let token = Arc::new(outcome?);
         self.use_from_now_on(Arc::clone(&token), auth.logs_in());
         Ok(token)
     }
@@ -159,7 +176,7 @@ impl Login {
         client: &Client,
         auth: &Auth,
         deadline: Instant,
-    ) -> Result<Secret, Error> {
+    ) -> Result<Token, Error> {
         let before = |failure| Error::before(&auth.login_in_words(), failure);
         if self.secret_id.is_none()
             && let Some(wrapped) = auth.wrapped_secret_id().map_err(before)?
@@ -167,7 +184,7 @@ impl Login {
             self.secret_id = Some(unwrap(&wrapped, client, deadline).await?);
         }
         let call = match auth.way(self.secret_id.as_ref()).map_err(before)? {
-            Way::Token(token) => return Ok(token),
+            Way::Token(token) => return Ok(Token::new(token, None)),
             Way::Login(call) => call,
         };
         let reply = client
@@ -175,7 +192,12 @@ impl Login {
             .await
             .map_err(|error| error.denying(auth.description()))?;
         match text_at(reply.as_ref(), ["auth", "client_token"]) {
-            Some(token) => Ok(token.clone()),
+            Some(token) => {
+                let term = reply
+                    .as_ref()
+                    .and_then(|reply| Term::of(reply.get("auth")?));
+                Ok(Token::new(token.clone(), term))
+            }
             None => {
                 let cause = "the reply to the login holds no token";
                 Err(Error::before(&call, Failure::malformed(cause)))
