@@ -221,7 +221,7 @@ impl Names<'_> {
     /// Starting a program that was promised renewal or restarts, and not giving them, would fail days later.
     #[cfg(not(feature = "stay"))]
     fn refuse_staying(&mut self) {
-        let asks = |name: &&str| {
+        let asks = |name: &&&str| {
             self.environment.get(name).is_some_and(|value| {
                 let value = value.to_str().unwrap_or("?");
                 !matches!(value, "" | "none") && boolean(value) != Ok(false)
