@@ -119,7 +119,7 @@ pub(crate) fn resolve(job: &Job<'_>) -> Result<Resolution, Problems> {
         #[cfg(feature = "stay")]
         steady: Merged::default(),
     }
-    .fill(settings, environment, &plan, files)?;
+    .fill(job, &plan, files)?;
     resolution.find_late(program)
 }
 
@@ -208,6 +208,15 @@ impl<'a> Job<'a> {
         }
     }
 
+    /// What a peer's manifest wants to be waited for before a start.
+    fn delay(&self) -> std::time::Duration {
+        #[cfg(feature = "stay")]
+        if self.steady {
+            return std::time::Duration::ZERO;
+        }
+        self.settings.peers.delay
+    }
+
     fn plan(&self) -> Result<Plan, Problems> {
         let plan = Plan::new(self.settings, self.environment)?;
         #[cfg(feature = "stay")]
@@ -224,13 +233,17 @@ impl Resolution {
     /// Asks the server and puts everything together; revokes when that fails.
     fn fill(
         mut self,
-        settings: &Settings,
-        environment: &Environment,
+        job: &Job<'_>,
         plan: &Plan,
         files: Vec<Vec<Candidate>>,
     ) -> Result<Self, Problems> {
+        let Job {
+            settings,
+            environment,
+            ..
+        } = *job;
         if self.server.is_some() {
-            std::thread::sleep(settings.peers.delay);
+            std::thread::sleep(job.delay());
         }
         let mut answers = self
             .server

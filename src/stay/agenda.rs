@@ -94,9 +94,14 @@ impl Agenda {
     pub(super) fn next(&self, renewal: Option<Instant>) -> Option<Instant> {
         let soon = self.changed.then(Instant::now);
         let tries = [soon, self.look_at, renewal].into_iter().flatten().min();
-        let tries = tries.map(|at| self.not_before.map_or(at, |not_before| at.max(not_before)));
+        let tries = tries.map(|at| self.tries_at(at));
         let acts = self.act_at.map(|at| self.acts_at(at));
         tries.into_iter().chain(acts).min()
+    }
+
+    /// When something that is due at `at` is tried.
+    pub(super) fn tries_at(&self, at: Instant) -> Instant {
+        self.not_before.map_or(at, |not_before| at.max(not_before))
     }
 
     /// When an action that is due at `at` is possible.

@@ -147,21 +147,22 @@ impl<'a> Supervisor<'a> {
     }
 
     fn next_time(&self) -> Option<Instant> {
-        let idle = self.worker.is_none() && self.ending.is_none() && self.program.since().is_some();
-        let due = idle.then(|| {
-            let renewal = self.program.ledger.next_renewal();
-            let replacement = self
-                .program
-                .ledger
-                .replacement()
-                .filter(|_| self.agenda.act_at.is_none());
-            self.agenda
-                .next(renewal)
-                .into_iter()
-                .chain(replacement.map(|span| span.due))
-                .min()
-        });
-        due.flatten().into_iter().chain(self.kill_at).min()
+        let renewal = self.program.ledger.next_renewal();
+        let due = match self.ending {
+            _ if !self.is_free() => None,
+            Some(_) => renewal.map(|at| self.agenda.tries_at(at)),
+            None => {
+                let is_pending = self.agenda.act_at.is_some();
+                let replacement = self.program.ledger.replacement().filter(|_| !is_pending);
+                let replacement = replacement.map(|span| span.due);
+                self.agenda
+                    .next(renewal)
+                    .into_iter()
+                    .chain(replacement)
+                    .min()
+            }
+        };
+        due.into_iter().chain(self.kill_at).min()
     }
 
     fn do_what_is_due(&mut self) -> Result<(), Problems> {
@@ -170,8 +171,11 @@ impl<'a> Supervisor<'a> {
             self.kill_at = None;
             self.time_is_over();
         }
-        if self.worker.is_some() || self.ending.is_some() || self.program.since().is_none() {
+        if !self.is_free() {
             return Ok(());
+        }
+        if self.ending.is_some() {
+            return self.keep_what_is_due(now);
         }
         if let Some(span) = self
             .program
@@ -188,17 +192,26 @@ impl<'a> Supervisor<'a> {
         {
             return self.act();
         }
-        if self.agenda.must_wait(now) {
-            return Ok(());
-        }
-        if let Some(due) = self.program.ledger.due(now) {
-            return self.keep(&due);
-        }
-        if self.agenda.must_look(now) {
+        self.keep_what_is_due(now)?;
+        if self.worker.is_none() && !self.agenda.must_wait(now) && self.agenda.must_look(now) {
             self.agenda.changed = false;
             return self.look();
         }
         Ok(())
+    }
+
+    /// Whether there is a program, and a worker may be started for it. One that was asked to end by somebody else keeps
+    /// what it was issued until it has.
+    fn is_free(&self) -> bool {
+        let acts = matches!(self.ending, Some(Then::Restart | Then::Exit));
+        self.worker.is_none() && !acts && self.program.since().is_some()
+    }
+
+    fn keep_what_is_due(&mut self, now: Instant) -> Result<(), Problems> {
+        match self.program.ledger.due(now) {
+            Some(due) if !self.agenda.must_wait(now) => self.keep(&due),
+            _ => Ok(()),
+        }
     }
 
     /// Something ends after `left`, and its successor can only be had by a new start.
@@ -234,7 +247,6 @@ impl<'a> Supervisor<'a> {
         self.kill_at = Some(Instant::now() + self.staying.how.grace);
         self.agenda.act_at = None;
         self.program.signal(libc::SIGTERM);
-        self.program.signal(libc::SIGCONT);
     }
 
     fn time_is_over(&mut self) {
@@ -251,20 +263,25 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    /// Every signal is the program's; two of them also say that nothing is to be started any more.
+    /// Every signal is the program's. One that asks it to end also says that nothing is to be started any more.
     fn hand_on(&mut self, number: i32) {
         if number == libc::SIGCONT {
             self.program.take_terminal(&self.terminal);
         }
         self.program.signal(number);
-        if matches!(number, libc::SIGTERM | libc::SIGINT) {
-            let restarts = self.ending == Some(Then::Restart);
-            if restarts || self.ending.is_none() && number == libc::SIGTERM {
-                self.ending = Some(Then::Leave);
-                let grace = Instant::now() + self.staying.how.grace;
-                self.kill_at = Some(self.kill_at.filter(|_| restarts).unwrap_or(grace));
+        let restarts = self.ending == Some(Then::Restart);
+        let asks_to_end = number == libc::SIGTERM || number == libc::SIGINT && restarts;
+        if asks_to_end && self.ending.is_none_or(|_| restarts) {
+            self.ending = Some(Then::Leave);
+            let grace = Instant::now() + self.staying.how.grace;
+            self.kill_at = Some(self.kill_at.unwrap_or(grace));
+            if self
+                .worker
+                .as_ref()
+                .is_some_and(|worker| worker.task == Task::Start)
+            {
+                self.dismiss_worker();
             }
-            self.dismiss_worker();
         }
     }
 

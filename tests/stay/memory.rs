@@ -1,39 +1,11 @@
 //! What the launcher that stays has in its memory: no value that the program got.
 
-use std::fs::{self, File};
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::fs;
 
-use envlatch_test_support::{CsiVolume, canary, eventually};
+use envlatch_test_support::{CsiVolume, canary, eventually, memory_holds};
 use nix::sys::signal::Signal;
 
 use crate::{SOON, shell};
-
-/// Whether `bytes` are anywhere in the memory of a process. Needs to be allowed to trace it.
-fn holds(pid: i32, bytes: &[u8]) -> bool {
-    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
-    let mut memory = File::open(format!("/proc/{pid}/mem")).unwrap();
-    let mut looked = 0;
-    let mut found = false;
-    for line in maps.lines() {
-        let (range, rest) = line.split_once(' ').unwrap();
-        let (from, to) = range.split_once('-').unwrap();
-        let address = |hex| u64::from_str_radix(hex, 16).unwrap();
-        if !rest.starts_with('r') || line.ends_with("[vvar]") || line.ends_with("[vsyscall]") {
-            continue;
-        }
-        memory.seek(SeekFrom::Start(address(from))).unwrap();
-        let mut content = vec![0; usize::try_from(address(to) - address(from)).unwrap()];
-        if memory.read_exact(&mut content).is_ok() {
-            looked += content.len();
-            found |= content.windows(bytes.len()).any(|window| window == bytes);
-        }
-    }
-    assert!(
-        looked > 100_000,
-        "only {looked} bytes of memory could be read"
-    );
-    found
-}
 
 #[test]
 #[ignore = "needs root, to read the memory of another process: scripts/test servers"]
@@ -58,15 +30,15 @@ fn no_value_stays_in_memory() {
     let launcher = running.pid().as_raw();
     let program = crate::children(launcher)[0];
     assert!(
-        holds(program, first.as_bytes()),
+        memory_holds(program, first.as_bytes()),
         "what the program has is found by this test"
     );
     assert!(
-        holds(launcher, inherited.as_bytes()),
+        memory_holds(launcher, inherited.as_bytes()),
         "what a restart needs is kept, and found by this test"
     );
     for value in [&first, &second] {
-        assert!(!holds(launcher, value.as_bytes()));
+        assert!(!memory_holds(launcher, value.as_bytes()));
     }
 }
 

@@ -9,6 +9,9 @@
 mod canary;
 mod csi_volume;
 mod jwt;
+mod lasting;
+mod memory;
+mod postgres;
 mod program;
 mod report;
 mod scripted;
@@ -19,6 +22,8 @@ mod wait;
 pub use canary::{assert_no_canary, canary, find_canary};
 pub use csi_volume::CsiVolume;
 pub use jwt::Key;
+pub use memory::memory_holds;
+pub use postgres::Postgres;
 pub use program::{Finished, Program, Running, launcher, launcher_at};
 pub use report::{Report, test_child};
 pub use scripted::{Answer, Request, ScriptedServer};

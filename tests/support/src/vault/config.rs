@@ -2,12 +2,12 @@
 
 use std::env::{temp_dir, var_os};
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::lasting::free_port;
 use crate::tls::Identity;
 
 /// Where a server keeps its data.
@@ -120,11 +120,6 @@ impl Storage<'_> {
             }
         }
     }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    listener.local_addr().expect("the listener is bound").port()
 }
 
 /// Writes a file and returns its path, as JSON.

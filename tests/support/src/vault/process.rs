@@ -1,16 +1,10 @@
 //! A server's process: its configuration, its start and its certain end.
-//!
-//! The kernel kills the server when the thread that started it ends (PR_SET_PDEATHSIG, set by `setpriv`). That covers a
-//! test process that is killed, and servers in statics, which are never dropped. Because each test runs in a thread of
-//! its own and a shared server must outlive the test that asked for it first, all servers are started by one thread
-//! that lives as long as the process.
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, Sender};
-use std::sync::{Mutex, OnceLock};
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,6 +13,7 @@ use nix::unistd::Pid;
 
 use super::READY;
 use super::config::{Listener, Storage, binary, configure};
+use crate::lasting::spawn;
 
 /// How many last lines of a log a failure shows.
 const TAIL: usize = 25;
@@ -119,31 +114,4 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.stop();
     }
-}
-
-/// Starts `command` from the thread that lives as long as this process.
-fn spawn(command: Command) -> Child {
-    type Order = (Command, Sender<Child>);
-    static STARTER: OnceLock<Mutex<Sender<Order>>> = OnceLock::new();
-    let starter = STARTER.get_or_init(|| {
-        let (orders, inbox) = mpsc::channel::<Order>();
-        thread::spawn(move || {
-            for (mut command, reply) in inbox {
-                let child = command
-                    .spawn()
-                    .expect("cannot start setpriv (package util-linux)");
-                // The one who ordered waits for it.
-                reply.send(child).expect("somebody waits for the server");
-            }
-        });
-        Mutex::new(orders)
-    });
-    let (reply, answer) = mpsc::channel();
-    let order = (command, reply);
-    starter
-        .lock()
-        .expect("nobody panics with it")
-        .send(order)
-        .expect("the starter lives");
-    answer.recv().expect("the starter started the server")
 }
