@@ -304,7 +304,10 @@ impl<'a> Supervisor<'a> {
                 Ok(())
             }
             Err(error) if is_first => Err(cannot_stay(error)),
-            Err(error) => Ok(self.complain(&error.to_string())),
+            Err(error) => {
+                self.complain(&error.to_string());
+                Ok(())
+            }
         }
     }
 
