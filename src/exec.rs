@@ -13,8 +13,8 @@ use envlatch_secret::Secret;
 
 use crate::command;
 use crate::environment::Environment;
+use crate::prepared::Prepared;
 use crate::problem::{Exit, Problem, Problems};
-use crate::start::Prepared;
 use crate::stay::{NAME, SHORT_NAME};
 
 /// The first process of a container, which is the program after a plain start.

@@ -34,6 +34,7 @@ mod name;
 mod no_server;
 mod options;
 mod plan;
+mod prepared;
 pub mod problem;
 mod refused;
 mod removed;

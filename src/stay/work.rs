@@ -5,8 +5,9 @@ use super::report::Report;
 use super::worker::Channel;
 use crate::holdings::{Holdings, Token};
 use crate::logging;
+use crate::prepared::prepare;
 use crate::problem::Problems;
-use crate::start::{Job, Resolution, Server, prepare, resolve};
+use crate::start::{Job, Resolution, Server, resolve};
 
 /// Resolves everything, and becomes the program when the launcher says so. The first start is an ordinary one: what stops
 /// it is printed by whoever called. Later ones are told to the launcher, which keeps the program that runs.
