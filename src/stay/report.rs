@@ -92,7 +92,8 @@ impl Report {
     /// `None` when a worker ended before it had told everything.
     pub(super) fn parse(text: &Secret) -> Option<Self> {
         let mut report = Self::default();
-        for record in text.expose_str()?.split_terminator(RECORD) {
+        let records = text.expose_str()?.strip_suffix(RECORD)?;
+        for record in records.split(RECORD) {
             let fields: Vec<&str> = record.split_terminator(FIELD).collect();
             match fields.as_slice() {
                 ["digest", hex] => report.digest = Some(Digest::from_hex(hex)?),
