@@ -51,8 +51,8 @@ pub(crate) struct Renewal {
     pub(crate) renewed: Holdings,
     /// Leases that the server does not renew any more, by their names
     pub(crate) gone_leases: Vec<String>,
-    /// Families whose token the server does not know any more
-    pub(crate) gone_tokens: Vec<Family>,
+    /// Leases that may not be renewed, by their names
+    pub(crate) denied_leases: Vec<String>,
     /// Why something has to be tried again
     pub(crate) failure: Option<String>,
 }

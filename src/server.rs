@@ -44,9 +44,6 @@ pub(crate) struct Server {
     login_handed_on: bool,
     /// What was issued and expires
     issued: Vec<Issued>,
-    /// Tokens that were handed to us by the launcher that stays, which goes on using them
-    #[cfg(feature = "stay")]
-    adopted: Vec<envlatch_secret::Secret>,
 }
 
 /// Something that a request brought and that expires.
@@ -98,8 +95,6 @@ impl Server {
             deadline: Instant::now() + settings.timeout,
             login_handed_on: false,
             issued: Vec::new(),
-            #[cfg(feature = "stay")]
-            adopted: Vec::new(),
         })
     }
 
@@ -190,13 +185,6 @@ impl Server {
 
     /// A token that was given to us is its giver's to revoke, unless a manifest asks for it.
     fn may_revoke(&self, session: &Session) -> bool {
-        #[cfg(feature = "stay")]
-        if session
-            .held()
-            .is_some_and(|held| self.adopted.contains(&held.secret))
-        {
-            return false;
-        }
         session.owns_token() || self.revoke_token == Some(true)
     }
 

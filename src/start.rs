@@ -119,10 +119,7 @@ fn server(job: &Job<'_>, plan: &Plan) -> Result<Option<Server>, Problems> {
     }
     let server = Server::new(job.settings, job.environment, &plan.families());
     #[cfg(feature = "stay")]
-    let server = server.map(|mut server| {
-        server.adopt(job.tokens);
-        server
-    });
+    let server = server.inspect(|server| server.borrow(job.tokens));
     server.map(Some)
 }
 

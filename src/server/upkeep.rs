@@ -18,15 +18,11 @@ const GIVE_BACK_WITHIN: Duration = Duration::from_millis(1500);
 
 impl Server {
     /// Uses these tokens instead of a login. They stay valid whatever becomes of this process.
-    pub(crate) fn adopt(&mut self, tokens: &[Token]) {
-        for token in tokens {
-            if let Some((_, session)) = self
-                .identities
-                .iter()
-                .find(|(family, _)| *family == token.family)
-            {
-                session.adopt(token.secret.clone());
-                self.adopted.push(token.secret.clone());
+    pub(crate) fn borrow(&self, tokens: &[Token]) {
+        for (family, session) in &self.identities {
+            let token = tokens.iter().find(|token| token.family == *family);
+            if let Some(token) = token {
+                session.borrow(token.secret.clone());
             }
         }
     }
@@ -56,7 +52,7 @@ impl Server {
         }
     }
 
-    /// Renews every token and every lease, with the tokens that were adopted.
+    /// Renews every token and every lease, with the tokens that were borrowed.
     pub(crate) fn renew(&self, due: &Holdings) -> Renewal {
         let deadline = Instant::now() + RENEW_WITHIN;
         let mut renewal = Renewal::default();
@@ -65,20 +61,17 @@ impl Server {
                 .runtime
                 .block_on(self.session(token.family).renew_token(deadline));
             let (left, renewable) = match outcome {
-                Ok(term) => (term.duration, term.renewable),
-                Err(error) if error.class() == Class::Denied => {
-                    renewal.gone_tokens.push(token.family);
-                    continue;
-                }
-                // One that cannot be renewed at all, such as a root token.
-                Err(error) if is_final(&error) => (Duration::ZERO, false),
+                Ok(term) => (Some(term.duration), term.renewable),
+                // A policy may permit everything but this, and a root token has no end. One that is not valid any more is
+                // told by its leases, and by the next read.
+                Err(error) if is_final(&error) => (None, false),
                 Err(error) => {
                     renewal.failure = Some(error.to_string());
                     continue;
                 }
             };
             renewal.renewed.tokens.push(Token {
-                left: Some(left),
+                left,
                 renewable,
                 ..token.clone()
             });
@@ -92,6 +85,10 @@ impl Server {
                     renewable: renewed.renewable,
                     ..lease.clone()
                 }),
+                // It lives on, for all we know.
+                Err(error) if error.class() == Class::Denied => {
+                    renewal.denied_leases.push(lease.id.clone());
+                }
                 Err(error) if is_final(&error) => renewal.gone_leases.push(lease.id.clone()),
                 Err(error) => renewal.failure = Some(error.to_string()),
             }
@@ -105,7 +102,10 @@ impl Server {
         let is_others =
             |lease: &&Lease| !holdings.token(lease.family).is_some_and(|token| token.ours);
         let tokens = holdings.tokens.iter().filter(|token| token.ours);
-        let tokens = tokens.map(|token| self.session(token.family).revoke(GIVE_BACK_WITHIN));
+        let tokens = tokens.map(|token| {
+            self.session(token.family)
+                .give_back(token.secret.clone(), GIVE_BACK_WITHIN)
+        });
         let leases = holdings.leases.iter().filter(is_others);
         let leases =
             leases.map(|lease| self.session(lease.family).revoke_lease(&lease.id, deadline));

@@ -129,9 +129,9 @@ impl Backoff {
     }
 }
 
-/// Whether the failure of this number is worth a word: the first is, and then ever fewer.
+/// Whether the failure of this number is worth a word: the first is, and then, minutes later, ever fewer.
 pub(super) fn is_worth_a_word(failures: u32) -> bool {
-    failures.is_power_of_two()
+    failures == 1 || failures >= 8 && failures.is_power_of_two()
 }
 
 #[cfg(test)]
@@ -143,17 +143,18 @@ mod tests {
         let start = Instant::now();
         let mut agenda = Agenda::new(None, start);
         let mut told = Vec::new();
-        for number in 1..=10 {
+        for number in 1..=40 {
             let failures = agenda.failed(start);
             assert!(agenda.must_wait(start));
             let pause = agenda.not_before.unwrap() - start;
-            let bound = Duration::from_secs(1 << (number - 1).min(6)).min(Duration::from_secs(60));
+            let bound =
+                Duration::from_secs(1 << (number - 1_u32).min(6)).min(Duration::from_secs(60));
             assert!((bound / 2..=bound).contains(&pause), "{number}: {pause:?}");
             if is_worth_a_word(failures) {
                 told.push(failures);
             }
         }
-        assert_eq!(told, [1, 2, 4, 8]);
+        assert_eq!(told, [1, 8, 16, 32]);
         assert!(agenda.succeeded());
         assert!(!agenda.must_wait(start) && !agenda.succeeded());
     }

@@ -119,23 +119,8 @@ impl Ledger {
 
     /// Takes in what a worker renewed, or got by a login.
     pub(super) fn renewed(&mut self, holdings: Holdings, now: Instant) {
-        let has_leases = !self.leases.is_empty();
         for token in holdings.tokens {
-            match self
-                .tokens
-                .iter_mut()
-                .find(|known| known.held.family == token.family)
-            {
-                // A worker that was handed the token does not know how long it lives.
-                Some(known) if known.held.secret == token.secret && token.left.is_none() => {}
-                Some(known) if known.held.secret == token.secret => {
-                    *known = Entry::of_token(token, Some(known.granted), has_leases, now);
-                }
-                Some(known) => *known = Entry::of_token(token, None, has_leases, now),
-                None => self
-                    .tokens
-                    .push(Entry::of_token(token, None, has_leases, now)),
-            }
+            self.renewed_token(token, now);
         }
         for lease in holdings.leases {
             if let Some(known) = self
@@ -156,17 +141,49 @@ impl Ledger {
         }
     }
 
-    /// The server does not know the token any more, nor its leases.
-    pub(super) fn token_gone(&mut self, family: crate::request::Family, now: Instant) {
-        self.tokens.retain(|entry| entry.held.family != family);
-        for entry in self
-            .leases
-            .iter_mut()
-            .filter(|entry| entry.held.family == family)
-        {
-            entry.step = Step::Replace;
-            entry.span.due = now;
+    /// This lease may not be renewed; what is left of its time is used.
+    pub(super) fn lease_denied(&mut self, id: &str, now: Instant) {
+        for entry in self.leases.iter_mut().filter(|entry| entry.held.id == id) {
+            entry.let_end(Step::Replace, now);
         }
+    }
+
+    fn renewed_token(&mut self, token: Token, now: Instant) {
+        let has_leases = !self.leases.is_empty();
+        let known = self
+            .tokens
+            .iter_mut()
+            .find(|known| known.held.family == token.family);
+        let Some(known) = known else {
+            return self
+                .tokens
+                .push(Entry::of_token(token, None, has_leases, now));
+        };
+        if known.held.secret != token.secret {
+            // A worker had to log in anew: the token before is not valid any more, nor is what it was issued.
+            for lease in self
+                .leases
+                .iter_mut()
+                .filter(|lease| lease.held.family == token.family)
+            {
+                lease.step = Step::Replace;
+                lease.span.due = now;
+            }
+            *known = Entry::of_token(token, None, has_leases, now);
+        } else if token.left.is_some() {
+            *known = Entry::of_token(token, Some(known.granted), has_leases, now);
+        } else if !token.renewable {
+            let replaces = has_leases && known.held.left.is_some_and(|left| !left.is_zero());
+            known.let_end(
+                if replaces {
+                    Step::Replace
+                } else {
+                    Step::Nothing
+                },
+                now,
+            );
+        }
+        // Otherwise a worker that was lent the token, which does not know how long it lives.
     }
 
     fn spans(&self, wanted: Step) -> impl Iterator<Item = Span> {
@@ -180,6 +197,14 @@ impl Ledger {
 }
 
 // === impl Entry ===
+
+impl<T> Entry<T> {
+    /// No more renewals: `step` comes when two thirds of the time that is left are over.
+    fn let_end(&mut self, step: Step, now: Instant) {
+        self.step = step;
+        self.span = Span::new(self.span.end.saturating_duration_since(now), now);
+    }
+}
 
 impl Entry<Token> {
     fn of_token(token: Token, granted: Option<Duration>, has_leases: bool, now: Instant) -> Self {
@@ -328,6 +353,54 @@ mod tests {
         assert_eq!(ledger.replacement(), None);
         ledger.lease_gone("database/creds/app/x", later);
         assert_eq!(ledger.replacement().unwrap().due, later);
+    }
+
+    #[test]
+    fn a_lease_that_may_not_be_renewed_is_used_to_its_end() {
+        let now = Instant::now();
+        let mut ledger = Ledger::new(with(vec![lease(90, true)]), now);
+        let later = now + Duration::from_secs(60);
+        ledger.lease_denied("database/creds/app/x", later);
+        assert_eq!(ledger.next_renewal(), None);
+        assert_eq!(
+            ledger.replacement().unwrap().due,
+            later + Duration::from_secs(20)
+        );
+    }
+
+    #[test]
+    fn another_token_means_that_the_leases_are_gone() {
+        let now = Instant::now();
+        let token = |secret: &str, left, renewable| Token {
+            family: Family::Vault,
+            secret: secret.into(),
+            left,
+            renewable,
+            ours: true,
+            replaceable: true,
+        };
+        let hour = Some(Duration::from_secs(3600));
+        let tokens = |token| Holdings {
+            tokens: vec![token],
+            ..Holdings::default()
+        };
+        let mut ledger = Ledger::new(
+            Holdings {
+                leases: vec![lease(600, true)],
+                ..tokens(token("one", hour, true))
+            },
+            now,
+        );
+        // What a worker says that was lent it, and what one says that may not renew it.
+        ledger.renewed(tokens(token("one", None, true)), now);
+        assert_eq!(ledger.replacement(), None);
+        ledger.renewed(tokens(token("one", None, false)), now);
+        assert_eq!(
+            ledger.replacement().unwrap().due,
+            now + Duration::from_secs(2400)
+        );
+        ledger.renewed(tokens(token("two", hour, true)), now);
+        assert_eq!(ledger.replacement().unwrap().due, now);
     }
 
     #[test]

@@ -18,8 +18,8 @@ pub(super) struct Report {
     pub(super) holdings: Holdings,
     /// Names of leases that the server does not renew any more
     pub(super) gone_leases: Vec<String>,
-    /// Families whose token the server does not know any more
-    pub(super) gone_tokens: Vec<Family>,
+    /// Names of leases that may not be renewed
+    pub(super) denied_leases: Vec<String>,
     /// Why it did not succeed, or not wholly
     pub(super) failure: Option<String>,
 }
@@ -79,8 +79,8 @@ impl Report {
         for id in &self.gone_leases {
             record(&["gone lease", id]);
         }
-        for gone in &self.gone_tokens {
-            record(&["gone token", family(*gone)]);
+        for id in &self.denied_leases {
+            record(&["denied lease", id]);
         }
         if let Some(failure) = &self.failure {
             record(&["failure", failure]);
@@ -118,7 +118,7 @@ impl Report {
                     left: parse_seconds(left)?,
                 }),
                 ["gone lease", id] => report.gone_leases.push((*id).to_owned()),
-                ["gone token", of] => report.gone_tokens.push(parse_family(of)?),
+                ["denied lease", id] => report.denied_leases.push((*id).to_owned()),
                 ["failure", failure] => report.failure = Some((*failure).to_owned()),
                 ["end"] => return Some(report),
                 _ => return None,
@@ -183,7 +183,7 @@ mod tests {
                 }],
             },
             gone_leases: vec!["a/b".to_owned()],
-            gone_tokens: vec![Family::Vault],
+            denied_leases: vec!["c/d".to_owned()],
             failure: Some("two\nlines".to_owned()),
         };
         let parsed = Report::parse(&report.to_text()).unwrap();

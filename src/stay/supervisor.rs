@@ -225,8 +225,8 @@ impl<'a> Supervisor<'a> {
                 self.program.signal(number);
                 self.acted();
             }
-            Action::Restart => return self.start(false),
-            Action::Exit => self.end(Then::Exit),
+            // Also before an exit: if the next start would fail, the program goes on.
+            Action::Restart | Action::Exit => return self.start(false),
         }
         Ok(())
     }

@@ -74,7 +74,7 @@ pub(super) fn keep(staying: &Staying<'_>, tokens: &[Token], due: &Holdings, chan
                 digest: None,
                 holdings: renewal.renewed,
                 gone_leases: renewal.gone_leases,
-                gone_tokens: renewal.gone_tokens,
+                denied_leases: renewal.denied_leases,
                 failure: renewal.failure,
             }
         }
@@ -94,8 +94,8 @@ pub(super) fn give_back(staying: &Staying<'_>, holdings: &Holdings) -> ! {
 
 fn server(staying: &Staying<'_>, tokens: &[Token]) -> Result<Server, Problems> {
     let families: Vec<_> = tokens.iter().map(|token| token.family).collect();
-    let mut server = Server::new(staying.settings, staying.environment, &families)?;
-    server.adopt(tokens);
+    let server = Server::new(staying.settings, staying.environment, &families)?;
+    server.borrow(tokens);
     Ok(server)
 }
 

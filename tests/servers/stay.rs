@@ -416,3 +416,88 @@ fn no_value_stays_in_memory() {
     running.kill(Signal::SIGTERM);
     running.wait_within(SOON).success();
 }
+
+/// A path that is denied now makes a worker log in anew; what the program has must not go with that login.
+#[test]
+#[ignore = "needs a real Vault and PostgreSQL: scripts/test servers"]
+fn a_denial_takes_nothing_away_from_the_program() {
+    let database = Database::new("1h", "24h");
+    let vault = &database.vault;
+    put(vault, "one");
+    let program = database
+        .program(&[])
+        .env("OTHER", "vault:secret/data/app#k");
+    let mut running = program.spawn();
+    running.wait_for_stdout("value v-");
+    let issued = database.postgres.issued();
+    let policies = vault.api("LIST", "sys/policies/acl", &Value::Null);
+    let policies = policies["data"]["keys"].as_array().unwrap().clone();
+    let policies = policies.iter().filter_map(Value::as_str);
+    let before = count(vault, |path| path == "auth/token/revoke-self");
+    for policy in policies.filter(|policy| policy.starts_with("stays")) {
+        vault.policy(
+            policy,
+            "path \"database/creds/app\" { capabilities = [\"read\"] }",
+        );
+    }
+    running.wait_for_stderr("cannot refresh");
+    // The login of the worker is given back, and only that.
+    eventually("the new login to be revoked", SOON, || {
+        (count(vault, |path| path == "auth/token/revoke-self") > before).then_some(())
+    });
+    assert_eq!(database.postgres.issued(), issued);
+    assert_eq!(values(&running).len(), 1);
+    running.kill(Signal::SIGTERM);
+    running.wait_within(SOON).success();
+    database.no_user_is_left();
+}
+
+/// A policy may let a token do everything but renew: then its time is used, and no restart follows another.
+#[test]
+#[ignore = "needs a real Vault and PostgreSQL: scripts/test servers"]
+fn who_may_not_renew_gets_the_next_credential_in_time() {
+    let database = Database::new("6s", "1h");
+    let vault = &database.vault;
+    vault.policy(
+        "bare",
+        "path \"database/creds/app\" { capabilities = [\"read\"] }",
+    );
+    let token = json!({"policies": ["bare"], "no_default_policy": true, "ttl": "1h"});
+    let token = vault.api("POST", "auth/token/create", &token);
+    let token = token["auth"]["client_token"].as_str().unwrap().to_owned();
+    let start = Instant::now();
+    let mut running = launcher_at(env!("CARGO_BIN_EXE_envlatch"))
+        .args([
+            "run",
+            "--on-change",
+            "restart",
+            "--splay",
+            "0s",
+            "--",
+            "/bin/sh",
+            "-c",
+            PRINTS,
+        ])
+        .env("PATH", "/usr/bin:/bin")
+        .env("VALUE", "vault:database/creds/app#username")
+        .env("VAULT_ADDR", vault.address())
+        .env("VAULT_TOKEN", &token)
+        .deadline(Duration::from_secs(120))
+        .spawn();
+    running.wait_for_stdout("value v-");
+    eventually("another user", SOON, || {
+        (values(&running).len() == 2).then_some(())
+    });
+    // Not at the first refusal, after two thirds, but when two thirds of the rest are over as well.
+    assert!(
+        start.elapsed() > Duration::from_millis(4500),
+        "{:?}",
+        start.elapsed()
+    );
+    running.kill(Signal::SIGTERM);
+    running.wait_within(SOON).success();
+    assert!(
+        vault.accepts(&token),
+        "a token that was given is not revoked"
+    );
+}

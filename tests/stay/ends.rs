@@ -85,7 +85,7 @@ fn the_program_ends_with_a_launcher_that_is_killed() {
     });
 }
 
-/// F06: a signal while the start is under way. The named pipe stands for a server that does not answer.
+/// F06: a signal while the start is under way, here at a server where nobody listens.
 #[test]
 fn sigterm_during_the_start_ends_it() {
     let mut running = envlatch()

@@ -118,3 +118,35 @@ fn a_stopped_program_goes_on_when_it_is_told_to() {
     running.kill(Signal::SIGTERM);
     running.wait_within(SOON).expect_code(143);
 }
+
+/// As process 1 the kernel drops every signal that nobody waits for, and adopts every orphan of the container.
+#[test]
+#[ignore = "needs root, to make a process namespace: scripts/test servers"]
+fn it_is_a_correct_process_1() {
+    let script = "trap 'echo usr1' USR1; trap 'echo term; exit 5' TERM; (sleep 0.1 &); echo ready; while :; do sleep 0.05; done";
+    let launcher = crate::envlatch();
+    let mut running = envlatch_test_support::Program::new("/usr/bin/unshare")
+        .args(["--pid", "--fork", "--mount-proc", "--kill-child"])
+        .arg(launcher.path())
+        .args([
+            "run",
+            "--on-change",
+            "restart",
+            "--",
+            "/bin/sh",
+            "-c",
+            script,
+        ])
+        .env("PATH", "/usr/bin:/bin")
+        .spawn();
+    running.wait_for_stdout("ready");
+    let first = children(running.pid().as_raw())[0];
+    eventually("the orphan to be reaped", SOON, || {
+        let children = children(first);
+        (children.len() == 1 && !children.into_iter().any(is_zombie)).then_some(())
+    });
+    envlatch_sys::process::send(first, Signal::SIGUSR1 as i32).unwrap();
+    running.wait_for_stdout("usr1");
+    envlatch_sys::process::send(first, Signal::SIGTERM as i32).unwrap();
+    running.wait_within(SOON).expect_code(5).stdout_has("term");
+}

@@ -8,6 +8,7 @@ use super::{Supervisor, Then, cannot_stay};
 use crate::holdings::Holdings;
 use crate::logging;
 use crate::problem::Problems;
+use crate::settings::Action;
 use crate::stay::agenda::is_worth_a_word;
 use crate::stay::program::Program;
 use crate::stay::report::Report;
@@ -138,6 +139,11 @@ impl Supervisor<'_> {
             self.dismiss_worker();
             return;
         }
+        if self.staying.how.action == Action::Exit {
+            // It was only to be known that the next start would succeed.
+            self.dismiss_worker();
+            return self.end(Then::Exit);
+        }
         logging::info(format_args!("values changed; the program is restarted"));
         self.successor = Some(report);
         self.end(Then::Restart);
@@ -179,8 +185,8 @@ impl Supervisor<'_> {
         for id in &report.gone_leases {
             self.program.ledger.lease_gone(id, now);
         }
-        for family in report.gone_tokens {
-            self.program.ledger.token_gone(family, now);
+        for id in &report.denied_leases {
+            self.program.ledger.lease_denied(id, now);
         }
         match &report.failure {
             Some(failure) => self.complain(failure),

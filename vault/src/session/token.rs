@@ -20,6 +20,8 @@ pub(super) struct Token {
     pub(super) secret: Secret,
     /// How long it lives from `since` on; `None` when nobody said
     pub(super) term: Option<Term>,
+    /// Whether somebody else goes on using it, so that it is not this session's to revoke
+    pub(super) lent: bool,
     since: Instant,
     /// Whether it was refused although it was new
     pub(super) denied: AtomicBool,
@@ -56,6 +58,7 @@ impl Token {
         Self {
             secret,
             term,
+            lent: false,
             since: Instant::now(),
             denied: AtomicBool::new(false),
         }
@@ -80,8 +83,12 @@ impl Tokens {
         current.into_iter().chain(previous)
     }
 
-    /// Uses a token that no login of this session got.
-    pub(super) fn adopt(&self, token: Token) {
+    /// Uses a token that no login of this session got, and that is not revoked by it.
+    pub(super) fn borrow(&self, secret: Secret) {
+        let token = Token {
+            lent: true,
+            ..Token::new(secret, None)
+        };
         self.use_from_now_on(Arc::new(token), false);
     }
 

@@ -24,10 +24,17 @@ pub struct Held {
 // === impl Session ===
 
 impl Session {
-    /// Uses `secret`, a token that an earlier session of the same identity got, instead of a login. When it is refused, the
-    /// session logs in anew, if it can.
-    pub fn adopt(&self, secret: Secret) {
-        self.tokens.adopt(Token::new(secret, None));
+    /// Uses `secret`, a token that an earlier session of the same identity got, instead of a login, and never revokes it.
+    /// When it is refused, the session logs in anew, if it can.
+    pub fn borrow(&self, secret: Secret) {
+        self.tokens.borrow(secret);
+    }
+
+    /// Revokes a token that an earlier session got, and with it every lease that it was issued, as far as that succeeds
+    /// `within` the time. Returns whether it is known to be gone.
+    pub async fn give_back(&self, secret: Secret, within: Duration) -> bool {
+        let deadline = tokio::time::Instant::now() + within;
+        self.revoke_token(&Token::new(secret, None), deadline).await
     }
 
     /// The token in use.
