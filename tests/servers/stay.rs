@@ -501,3 +501,43 @@ fn who_may_not_renew_gets_the_next_credential_in_time() {
         "a token that was given is not revoked"
     );
 }
+
+#[test]
+#[ignore = "needs a real Vault and PostgreSQL: scripts/test servers"]
+fn a_server_that_hangs_holds_up_no_end() {
+    let database = Database::new("1h", "24h");
+    let mut running = database.program(&[]).spawn();
+    running.wait_for_stdout("value v-");
+    database.vault.freeze();
+    let start = Instant::now();
+    running.kill(Signal::SIGTERM);
+    // 2 seconds for giving back, the rest for a busy machine.
+    running
+        .wait_within(Duration::from_secs(10))
+        .success()
+        .silent();
+    assert!(
+        start.elapsed() > Duration::from_secs(1),
+        "it was tried: {:?}",
+        start.elapsed()
+    );
+    database.vault.thaw();
+    // The request was on its way: the server carries it out once it runs again.
+    database.no_user_is_left();
+}
+
+/// A pod that crashes again and again, as kubelet sees it.
+#[test]
+#[ignore = "needs a real Vault and PostgreSQL: scripts/test servers"]
+fn a_crash_loop_accumulates_nothing() {
+    let database = Database::new("1h", "24h");
+    let program = database.program(&["--", "/bin/sh", "-c", "exit 3"]);
+    for _ in 0..10 {
+        program.run().expect_code(3).silent();
+    }
+    assert_eq!(
+        count(&database.vault, |path| path == "database/creds/app"),
+        10
+    );
+    database.no_user_is_left();
+}

@@ -71,16 +71,22 @@ fn what_cannot_be_had_is_said() {
         .expect_code(64)
         .stderr_has("no command to start");
     exec(&["--pid", "0", "--", "true"]).run().expect_code(64);
-    // A process without variables.
-    let mut empty = Program::new(test_child())
-        .args(["print", "ready", "sleep", "60000"])
-        .spawn();
-    empty.wait_for_stdout("ready");
-    let pid = empty.pid().to_string();
-    exec(&["--pid", &pid, "--", "true"])
-        .run()
-        .expect_code(66)
-        .stderr_has("its environment is empty, or it has overwritten it");
+    // A process without variables, and one that has overwritten them.
+    for words in [["print", "ready"].as_slice(), &["scrub", "print", "ready"]] {
+        let mut running = Program::new(test_child())
+            .args(words)
+            .args(["sleep", "60000"]);
+        if words.len() > 2 {
+            running = running.env("A", "1").env("B", "2");
+        }
+        let mut running = running.spawn();
+        running.wait_for_stdout("ready");
+        let pid = running.pid().to_string();
+        let refused = exec(&["--pid", &pid, "--", "true"]).run();
+        refused
+            .expect_code(66)
+            .stderr_has("its environment is empty, or it has overwritten it");
+    }
 }
 
 #[test]
@@ -161,4 +167,23 @@ fn the_first_process_is_found() {
             .run();
         finished.success().stdout_has("VALUE=x");
     }
+}
+
+/// What a pod with a shared process namespace has as its first process; here a shell of that name.
+#[test]
+#[ignore = "needs root, to make a process namespace: scripts/test servers"]
+fn a_pause_container_is_recognised() {
+    let folder = envlatch_test_support::TempDir::new().unwrap();
+    let pause = folder.path().join("pause");
+    std::fs::copy("/bin/sh", &pause).unwrap();
+    let finished = Program::new("/usr/bin/unshare")
+        .args(["--pid", "--fork", "--mount-proc"])
+        .arg(&pause)
+        .args(["-c", "$0 exec -- /usr/bin/env; exit $?"])
+        .arg(envlatch().path())
+        .env("PATH", "/usr/bin:/bin")
+        .run();
+    finished
+        .expect_code(66)
+        .stderr_has("process 1 is the pod's pause container");
 }

@@ -219,6 +219,20 @@ fn sigterm_cancels_a_restart() {
     assert!(!finished.stdout_text().contains("value two"));
 }
 
+#[test]
+fn the_last_of_many_changes_arrives() {
+    let mut volume = CsiVolume::new(&[("VALUE", b"0")]);
+    let mut running = prints(volume.path(), &[]).spawn();
+    running.wait_for_stdout("value 0");
+    for number in 1..=30 {
+        volume.swap(&[("VALUE", &text(number))]);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    running.wait_for_stdout("value 30\n");
+    // Restarts in a row are spaced, so there are far fewer than changes.
+    assert!(count(&running, "value") < 10, "{running:?}");
+}
+
 /// A thousand rotations, each as soon as the last was acknowledged. Descriptors and processes are as before.
 #[test]
 fn a_thousand_rotations() {
