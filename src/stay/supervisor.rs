@@ -174,19 +174,12 @@ impl<'a> Supervisor<'a> {
         if self.ending.is_some() {
             return self.keep_what_is_due(now);
         }
-        if let Some(span) = self
-            .program
-            .ledger
-            .replacement()
-            .filter(|span| span.due <= now)
-        {
+        let replacement = self.program.ledger.replacement();
+        if let Some(span) = replacement.filter(|span| span.due <= now) {
             self.replace(span.end.saturating_duration_since(now), now);
         }
-        if self
-            .agenda
-            .act_at
-            .is_some_and(|at| self.agenda.acts_at(at) <= now)
-        {
+        let acts_at = self.agenda.act_at.map(|at| self.agenda.acts_at(at));
+        if acts_at.is_some_and(|at| at <= now) {
             return self.act();
         }
         self.keep_what_is_due(now)?;
@@ -272,11 +265,8 @@ impl<'a> Supervisor<'a> {
             self.ending = Some(Then::Leave);
             let grace = Instant::now() + self.staying.how.grace;
             self.kill_at = Some(self.kill_at.unwrap_or(grace));
-            if self
-                .worker
-                .as_ref()
-                .is_some_and(|worker| worker.task == Task::Start)
-            {
+            let starts = |worker: &Worker| worker.task == Task::Start;
+            if self.worker.as_ref().is_some_and(starts) {
                 self.dismiss_worker();
             }
         }

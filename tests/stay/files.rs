@@ -266,6 +266,8 @@ fn a_thousand_rotations() {
             std::thread::sleep(Duration::from_micros(500));
         }
         if number == 10 {
+            // Once the last worker has gone.
+            std::thread::sleep(A_WHILE);
             before = descriptors();
         }
     }

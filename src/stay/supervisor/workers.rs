@@ -70,16 +70,12 @@ impl Supervisor<'_> {
     }
 
     pub(super) fn give_back(&mut self, holdings: &Holdings) {
-        let none_ours =
-            holdings.leases.is_empty() && !holdings.tokens.iter().any(|token| token.ours);
-        if none_ours {
+        let is_ours = holdings.tokens.iter().any(|token| token.ours);
+        if holdings.leases.is_empty() && !is_ours {
             return;
         }
         match fork() {
-            Ok(Side::Child) => {
-                // Asked to end by nobody: its own time is short.
-                work::give_back(self.staying, holdings)
-            }
+            Ok(Side::Child) => work::give_back(self.staying, holdings),
             Ok(Side::Parent(pid)) => {
                 self.givers.insert(pid);
             }
@@ -210,11 +206,12 @@ impl Supervisor<'_> {
         }
     }
 
+    /// Ends the worker, unless it is about to be the program: that one is ended by signals, and says so by its code.
     pub(super) fn dismiss_worker(&mut self) {
-        self.successor = None;
-        if let Some(worker) = self.worker.take()
-            && !self.program.is(worker.pid)
-        {
+        let program = &self.program;
+        let dismissed = self.worker.take_if(|worker| !program.is(worker.pid));
+        if let Some(worker) = dismissed {
+            self.successor = None;
             self.givers.insert(worker.pid);
             worker.dismiss();
         }
