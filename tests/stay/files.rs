@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use envlatch_test_support::{CsiVolume, Program, Running, TempDir};
+use envlatch_test_support::{CsiVolume, Program, Running, TempDir, refuse_call};
+use nix::libc::{ENOSYS, SYS_inotify_init1};
 use nix::sys::signal::Signal;
 
 use crate::{SOON, child, shell};
@@ -161,6 +162,20 @@ fn a_file_reference_is_watched_too() {
     let mut running = shell(&["--env", &reference], PRINTS).spawn();
     running.wait_for_stdout("value one");
     volume.swap(&[("sub/password", b"two")]);
+    running.wait_for_stdout("value two");
+}
+
+/// Without inotify nobody tells, and values are compared from time to time.
+#[test]
+fn a_kernel_without_inotify_is_no_obstacle() {
+    let mut volume = CsiVolume::new(&[("VALUE", b"one")]);
+    refuse_call(SYS_inotify_init1, ENOSYS as u32);
+    let mut running = prints(volume.path(), &[])
+        .deadline(Duration::from_secs(60))
+        .spawn();
+    running.wait_for_stdout("value one");
+    running.wait_for_stderr("they are compared every 10 seconds instead");
+    volume.swap(&[("VALUE", b"two")]);
     running.wait_for_stdout("value two");
 }
 
