@@ -99,8 +99,10 @@ impl Server {
     /// Revokes tokens that are ours, which takes their leases along, and each lease of the others.
     pub(crate) fn give_back(&self, holdings: &Holdings) {
         let deadline = Instant::now() + GIVE_BACK_WITHIN;
-        let is_others =
-            |lease: &&Lease| !holdings.token(lease.family).is_some_and(|token| token.ours);
+        let is_others = |lease: &&Lease| {
+            let token = holdings.token(lease.family);
+            token.is_some_and(|token| !token.ours)
+        };
         let tokens = holdings.tokens.iter().filter(|token| token.ours);
         let tokens = tokens.map(|token| {
             self.session(token.family)

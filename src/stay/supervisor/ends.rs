@@ -78,10 +78,11 @@ impl Supervisor<'_> {
         self.kill_at = None;
         self.seen = None;
         let mut old = previous.ledger.holdings();
-        old.tokens.retain(|token| {
+        // A token that serves on is only lent, to end the leases of the program that it replaced.
+        for token in &mut old.tokens {
             let mut kept = report.holdings.tokens.iter();
-            !kept.any(|kept| kept.secret == token.secret)
-        });
+            token.ours &= !kept.any(|kept| kept.secret == token.secret);
+        }
         self.begin(report);
         self.give_back(&old);
     }

@@ -240,7 +240,7 @@ fn who_may_not_renew_gets_the_next_credential_in_time() {
         start.elapsed()
     );
     running.kill(Signal::SIGTERM);
-    running.wait_within(SOON).success();
+    running.wait_within(SOON).success().silent();
     assert!(
         vault.accepts(&token),
         "a token that was given is not revoked"
@@ -285,4 +285,43 @@ fn a_crash_loop_accumulates_nothing() {
         10
     );
     database.no_user_is_left();
+}
+
+/// A token that was given is not revoked, so its leases are: at a restart those of the program before, and all at the end.
+#[test]
+#[ignore = "needs a real Vault and PostgreSQL: scripts/test servers"]
+fn leases_of_a_token_that_was_given_are_ended_one_by_one() {
+    let database = Database::new("1h", "24h");
+    let vault = &database.vault;
+    put(vault, "one");
+    let mut running = launcher_at(env!("CARGO_BIN_EXE_envlatch"))
+        .args([
+            "run",
+            "--on-change",
+            "restart",
+            "--splay",
+            "0s",
+            "--poll-interval",
+            "1s",
+        ])
+        .args(["--", "/bin/sh", "-c", PRINTS])
+        .env("PATH", "/usr/bin:/bin")
+        .env("VALUE", "vault:database/creds/app#username")
+        .env("OTHER", "vault:secret/data/app#k")
+        .env("VAULT_ADDR", vault.address())
+        .env("VAULT_TOKEN", vault.root_token())
+        .spawn();
+    running.wait_for_stdout("value v-");
+    put(vault, "two");
+    eventually("another user", SOON, || {
+        (values(&running).len() == 2).then_some(())
+    });
+    let last = values(&running)[1..].to_vec();
+    eventually("the first user to be gone", SOON, || {
+        (database.postgres.issued() == last).then_some(())
+    });
+    running.kill(Signal::SIGTERM);
+    running.wait_within(SOON).success().silent();
+    database.no_user_is_left();
+    assert!(vault.accepts(vault.root_token()));
 }
