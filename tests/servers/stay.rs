@@ -264,3 +264,27 @@ fn no_value_stays_in_memory() {
     running.kill(Signal::SIGTERM);
     running.wait_within(SOON).success();
 }
+
+/// A secret id in a wrapping token can be had once: its login serves every start, and ends with the last program.
+#[test]
+#[ignore = "needs a real Vault: scripts/test servers"]
+fn a_wrapped_secret_id_serves_every_start() {
+    let vault = Vault::dev();
+    put(&vault, "one");
+    let program = stays(&vault, &[]).env("VALUE", "vault:secret/data/app#k");
+    let mounts = vault.api("GET", "sys/auth", &Value::Null);
+    let mounts = mounts["data"].as_object().unwrap();
+    let mount = mounts.keys().find(|mount| mount.starts_with("approle"));
+    let path = format!("auth/{}role/app/secret-id", mount.unwrap());
+    let mut running = program
+        .env("VAULT_SECRET_ID", vault.wrapped("POST", &path, &json!({})))
+        .env("VAULT_SECRET_ID_WRAPPED", "true")
+        .spawn();
+    running.wait_for_stdout("value one");
+    put(&vault, "two");
+    running.wait_for_stdout("value two");
+    assert_eq!(count(&vault, |path| path.ends_with("/login")), 1);
+    running.kill(Signal::SIGTERM);
+    running.wait_within(SOON).success().silent();
+    assert_eq!(count(&vault, |path| path == "auth/token/revoke-self"), 1);
+}
