@@ -45,7 +45,8 @@ impl Problem {
     }
 
     /// Something in a class or in the volume's attributes is wrong.
-    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn invalid(message: impl Into<String>) -> Self {
         Self::new(Code::InvalidArgument, "InvalidClass", message)
     }
 

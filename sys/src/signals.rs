@@ -52,6 +52,20 @@ pub fn stop_notifying() {
     NOTIFY.store(-1, Ordering::SeqCst);
 }
 
+/// From now on SIGTERM and SIGINT do nothing: for a process that ends when another one does.
+///
+/// # Errors
+/// The kernel refused.
+#[allow(unsafe_code, reason = "sigaction has no safe form")]
+pub fn ignore_termination() -> io::Result<()> {
+    let action = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
+    for signal in TERMINATION {
+        // SAFETY: ignoring a signal runs no code of ours.
+        unsafe { sigaction(signal, &action) }?;
+    }
+    Ok(())
+}
+
 /// Gives SIGPIPE its default action, which Rust's runtime changed to "ignore" before `main`: an ignored signal would
 /// stay ignored in the program after `execve`.
 ///

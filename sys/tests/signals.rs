@@ -12,7 +12,7 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, raise, si
 
 type Case = (&'static str, fn(), fn(ExitStatus) -> bool);
 
-const CASES: [Case; 5] = [
+const CASES: [Case; 6] = [
     (
         "termination exits with 128 and the signal",
         terminate,
@@ -24,6 +24,9 @@ const CASES: [Case; 5] = [
         |status| status.code() == Some(130),
     ),
     ("an ignored signal stays ignored", ignore, |status| {
+        status.success()
+    }),
+    ("termination can be ignored", disregard, |status| {
         status.success()
     }),
     ("a pipe is told instead", notify, |status| status.success()),
@@ -67,6 +70,12 @@ fn ignore() {
     // SAFETY: SIG_IGN runs no code.
     unsafe { sigaction(Signal::SIGINT, &ignored) }.unwrap();
     signals::exit_on_termination().unwrap();
+    raise(Signal::SIGINT).unwrap();
+}
+
+fn disregard() {
+    signals::ignore_termination().unwrap();
+    raise(Signal::SIGTERM).unwrap();
     raise(Signal::SIGINT).unwrap();
 }
 

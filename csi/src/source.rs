@@ -1,0 +1,136 @@
+//! Where a volume's files come from: the seam between mounting and fetching.
+//!
+//! The node half knows paths, mounts, sizes and kubelet's rules, and nothing of servers or Kubernetes objects. It hands a
+//! [`VolumeRequest`] to the [`Source`] and gets the complete set of files, or the word that nothing changed. What the
+//! source has to remember for a volume it gives along as opaque bytes, which are journalled on memory that survives this
+//! process, and which it gets back at the next call.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::SystemTime;
+
+use envlatch_secret::Secret;
+use serde::{Deserialize, Serialize};
+use tonic::Code;
+
+use crate::content::Content;
+
+/// What the files of a volume are made from.
+pub trait Source: Send + Sync + 'static {
+    /// The files of a volume that is to be mounted (`mounted` is `None`), or a refresh of one that is.
+    ///
+    /// A refresh that is not due, or that found nothing new, answers [`Fetched::Unchanged`] without a call to the
+    /// server; only when the volume is not [intact](Mounted::intact) it must answer with content.
+    ///
+    /// The future may be dropped at any await, when the pod goes away meanwhile; [`forget`](Source::forget) is called
+    /// then, so what was made until there must be known to it.
+    ///
+    /// # Errors
+    /// The first mount fails with this error; a refresh leaves the last good files, and kubelet gets OK. Events are
+    /// the source's to post.
+    fn fetch(
+        &self,
+        request: &VolumeRequest,
+        mounted: Option<&Mounted>,
+    ) -> impl Future<Output = Result<Fetched, SourceError>> + Send;
+
+    /// The volume is unmounted, or was never mounted: revoke what was made for it. `state` is what was journalled for
+    /// it last, also by an earlier process. Must return soon; waiting for a server is done elsewhere.
+    fn forget(&self, volume_id: &str, state: Option<&Secret>) -> impl Future<Output = ()> + Send;
+
+    /// A refresh was fetched and could not be written (no space, over budget): the old files stay. Tell the user.
+    fn refused(
+        &self,
+        request: &VolumeRequest,
+        error: &SourceError,
+    ) -> impl Future<Output = ()> + Send;
+}
+
+/// One volume of one pod, as kubelet asked for it. Validated.
+#[derive(Clone, Debug)]
+pub struct VolumeRequest {
+    /// Kubelet's name for it, the same for the life of the pod.
+    pub volume_id: String,
+    /// The name of the CSI driver that was asked: our own or one that we stand in for.
+    pub driver: String,
+    /// The pod.
+    pub pod: Pod,
+    /// What the tenant wrote into `volumeAttributes`, and nothing else.
+    pub attributes: BTreeMap<String, String>,
+    /// The pod's tokens by audience.
+    pub tokens: BTreeMap<String, Token>,
+    /// Whether the pod declared the volume `readOnly: true`.
+    pub read_only: bool,
+    /// Where it is mounted, as kubelet spells it; for statuses only.
+    pub target_path: String,
+}
+
+/// Who asks, in kubelet's words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pod {
+    /// Name of the pod.
+    pub name: String,
+    /// Namespace of the pod.
+    pub namespace: String,
+    /// UID of the pod; equal to the one in the target path.
+    pub uid: String,
+    /// Name of the pod's service account.
+    pub service_account: String,
+}
+
+/// A service account token bound to the pod.
+#[derive(Clone, Debug)]
+pub struct Token {
+    /// The JWT.
+    pub token: Secret,
+    /// When it ends.
+    pub expires_at: SystemTime,
+}
+
+/// A volume that is mounted already.
+#[derive(Clone, Debug)]
+pub struct Mounted {
+    /// What the source said about it last; `None` when that was lost with the node's memory.
+    pub state: Option<Secret>,
+    /// Whether its files are those that were written. If not (a container changed them, or the state is lost), the
+    /// answer must be content.
+    pub intact: bool,
+    /// What the source said about a refresh that was cut off before its files took effect: whatever only that one
+    /// held is to be revoked.
+    pub abandoned: Option<Secret>,
+}
+
+/// The answer of a source.
+#[derive(Debug)]
+pub enum Fetched {
+    /// Nothing is due, or nothing changed.
+    Unchanged,
+    /// The files, complete.
+    Content {
+        /// All files of the volume.
+        content: Content,
+        /// What to remember for the volume, at most 64 KiB.
+        state: Secret,
+    },
+}
+
+/// Why there are no files. Its `Display` is the message of the gRPC status, and so what the user reads in the event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceError {
+    /// The gRPC code; kubelet gives up at once on some (`docs/csi.md`).
+    pub code: Code,
+    /// One word that tools can match, such as `VaultPermissionDenied`.
+    pub reason: &'static str,
+    /// What failed with what, and the remedy; never a value.
+    pub message: String,
+}
+
+// === impl SourceError ===
+
+impl fmt::Display for SourceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.reason, self.message)
+    }
+}
+
+impl std::error::Error for SourceError {}

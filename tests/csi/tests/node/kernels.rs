@@ -1,0 +1,54 @@
+//! Kernels that lack a call, which a seccomp filter plays: the plugin says so and goes on with the safest that is left.
+
+use std::collections::BTreeMap;
+
+use envlatch_csi_tests::Node;
+use envlatch_csi_tests::script::Script;
+use envlatch_csi_tests::volume::{assert_gone, assert_published, mounts};
+use nix::libc;
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch, apply_filter};
+
+use crate::{DRIVER, block_on, start};
+
+/// From now on this thread, and what it starts, has a kernel without `call`.
+fn without(call: libc::c_long) {
+    let filter = SeccompFilter::new(
+        BTreeMap::from([(call, Vec::new())]),
+        SeccompAction::Allow,
+        SeccompAction::Errno(libc::ENOSYS.cast_unsigned()),
+        TargetArch::try_from(std::env::consts::ARCH).unwrap(),
+    )
+    .unwrap();
+    apply_filter(&BpfProgram::try_from(filter).unwrap()).unwrap();
+}
+
+#[test]
+#[ignore = "needs root"]
+fn without_mount_setattr_the_mount_stays_writable_on_the_node() {
+    let node = Node::new();
+    without(libc::SYS_mount_setattr);
+    let _plugin = start(&node);
+    block_on(async {
+        let call = node.connect(DRIVER).await;
+        let volume = node.volume("secrets");
+        call.publish(&volume).await.unwrap();
+        assert_published(&volume.target, &Script::version(1), None);
+        assert!(mounts(&volume.target)[0].starts_with("rw,"));
+        Script::version(2).write(&node.script());
+        call.publish(&volume).await.unwrap();
+        assert_published(&volume.target, &Script::version(2), None);
+        call.unpublish(&volume).await.unwrap();
+        assert_gone(&volume.target);
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn without_fsopen_it_does_not_start_and_says_why() {
+    let node = Node::new();
+    without(libc::SYS_fsopen);
+    let output = node.run(crate::PLUGIN, &[]);
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success());
+    assert!(errors.contains("Linux 5.8 or newer"), "{errors}");
+}
