@@ -13,6 +13,7 @@
 
 mod beneath;
 pub mod budget;
+pub mod bundles;
 pub mod content;
 mod files;
 mod health;
