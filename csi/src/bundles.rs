@@ -79,12 +79,7 @@ impl Source for BundleSource {
         request: &VolumeRequest,
         mounted: Option<&Mounted>,
     ) -> Result<Fetched, SourceError> {
-        let mounted = mounted.cloned().map(|mounted| envlatch_bundle::Mounted {
-            state: mounted.state,
-            intact: mounted.intact,
-            abandoned: mounted.abandoned,
-        });
-        match self.0.fetch(&request_of(request), mounted.as_ref()).await {
+        match self.0.fetch(request, mounted).await {
             Ok(envlatch_bundle::Fetched::Unchanged) => Ok(Fetched::Unchanged),
             Ok(envlatch_bundle::Fetched::Files { files, state }) => {
                 let content = content(files).map_err(|text| error(Problem::invalid(text)))?;
@@ -99,32 +94,7 @@ impl Source for BundleSource {
     }
 
     async fn refused(&self, request: &VolumeRequest, error: &SourceError) {
-        self.0
-            .refused(&request_of(request), error.reason, &error.message);
-    }
-}
-
-fn request_of(request: &VolumeRequest) -> envlatch_bundle::VolumeRequest {
-    let pod = &request.pod;
-    let tokens = request.tokens.iter().map(|(audience, token)| {
-        let token = envlatch_bundle::Token {
-            jwt: token.token.clone(),
-            expires_at: token.expires_at,
-        };
-        (audience.clone(), token)
-    });
-    envlatch_bundle::VolumeRequest {
-        volume_id: request.volume_id.clone(),
-        pod: envlatch_bundle::Pod {
-            name: pod.name.clone(),
-            namespace: pod.namespace.clone(),
-            uid: pod.uid.clone(),
-            service_account: pod.service_account.clone(),
-        },
-        attributes: request.attributes.clone(),
-        tokens: tokens.collect(),
-        read_only: request.read_only,
-        target_path: request.target_path.clone(),
+        self.0.refused(request, error.reason, &error.message);
     }
 }
 
