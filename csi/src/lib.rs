@@ -11,6 +11,7 @@
 //! ends when the other is gone. What a volume consists of is the business of a [`source::Source`], which [`run`] is
 //! given.
 
+mod authority;
 mod beneath;
 pub mod budget;
 pub mod bundles;
@@ -45,6 +46,11 @@ use std::os::unix::net::UnixStream;
 use envlatch_sys::process::{Side, fork_alone};
 use envlatch_sys::signals;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{fmt, registry};
 
 use crate::journal::Journal;
 use crate::mounter::{Mounter, Server, confine_mounter, confine_worker};
@@ -155,14 +161,18 @@ fn work<S: Source>(
     result
 }
 
+/// Of other crates only what goes wrong: at their most talkative they print what is in requests.
 fn log_to_stderr(settings: &Settings) {
-    let log = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::from(settings.log_level))
+    let ours = Targets::new()
+        .with_default(LevelFilter::WARN)
+        .with_target("envlatch", tracing::Level::from(settings.log_level));
+    let lines = fmt::layer()
         .with_target(false)
         .with_ansi(false)
         .with_writer(io::stderr);
-    match settings.log_format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().init(),
-    }
+    let lines = match settings.log_format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().boxed(),
+    };
+    registry().with(lines.with_filter(ours)).init();
 }

@@ -4,13 +4,15 @@ use std::io;
 use std::os::unix::net::UnixListener as StdListener;
 use std::sync::Arc;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio_stream::wrappers::UnixListenerStream;
 use tokio_stream::{Stream, StreamExt};
-use tonic::transport::server::Router;
+use tonic::transport::server::{Connected, Router};
 use tonic::transport::{Error, Server};
 
+use crate::authority;
 use crate::identity::{IdentityService, Readiness, RegistrationService};
 use crate::node::NodeService;
 use crate::proto::csi::identity_server::IdentityServer;
@@ -59,7 +61,8 @@ pub(crate) async fn serve<S: Source>(
         serving.spawn(run(csi, incoming(listeners.csi)?, stop.clone()));
         serving.spawn(run(
             registration,
-            incoming(listeners.registration)?,
+            incoming(listeners.registration)?
+                .map(|connection| connection.map(authority::corrected)),
             stop.clone(),
         ));
     }
@@ -75,11 +78,14 @@ fn server() -> Server {
         .concurrency_limit_per_connection(MAX_CALLS as usize)
 }
 
-async fn run(
+async fn run<C>(
     server: Router,
-    incoming: impl Stream<Item = io::Result<UnixStream>>,
+    incoming: impl Stream<Item = io::Result<C>>,
     mut stop: watch::Receiver<bool>,
-) -> Result<(), Error> {
+) -> Result<(), Error>
+where
+    C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+{
     let stopped = async move {
         // An error is the end of whoever could say stop.
         let _ = stop.wait_for(|stop| *stop).await;

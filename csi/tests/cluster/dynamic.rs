@@ -117,11 +117,11 @@ fn the_next_credential_comes_before_the_last_one_ends() {
     let database = database(cluster);
     let namespace = cluster.namespace("dbmax");
     credentials(&namespace, 2 * LEASE);
-    let pod = pod(&namespace, "app");
-    let first = user(pod.runs());
+    let app = pod(&namespace, "app");
+    let first = user(app.runs());
     let next = eventually("another credential", Duration::from_secs(4 * LEASE), || {
         // Whatever the file says is a user that can log in at that moment.
-        let now = user(&pod);
+        let now = user(&app);
         assert!(
             database.issued().contains(&now),
             "{now} is in the file and not in the database"

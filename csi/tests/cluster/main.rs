@@ -9,5 +9,6 @@ mod classes;
 mod consume;
 mod crowd;
 mod dynamic;
+mod faults;
 mod hostile;
 mod refresh;
