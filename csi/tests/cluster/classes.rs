@@ -80,7 +80,7 @@ fn a_secret_provider_class_is_mounted_as_the_vault_provider_does() {
     let data = json!({"user": "app", "password": "hunter22", "binary": "aGVsbG8="});
     namespace.put(cluster.vault(), "db", &data);
     let objects = format!(
-        "- objectName: user\n  secretPath: secret/data/{name}/db\n  secretKey: user\n  filePermission: 0600\n\
+        "- objectName: user\n  secretPath: secret/data/{name}/db\n  secretKey: user\n  filePermission: 0640\n\
          - objectName: deep/password\n  secretPath: /v1/secret/data/{name}/db\n  secretKey: password\n\
          - objectName: decoded\n  secretPath: secret/data/{name}/db\n  secretKey: binary\n  encoding: base64\n\
          - objectName: all.json\n  secretPath: secret/data/{name}/db\n"
@@ -107,9 +107,9 @@ fn a_secret_provider_class_is_mounted_as_the_vault_provider_does() {
     assert_eq!(
         lines[1..],
         [
-            "./decoded 444 0:65532 hello",
-            "./deep/password 444 0:65532 hunter22",
-            "./user 600 0:65532 app",
+            "./decoded 440 0:65532 hello",
+            "./deep/password 440 0:65532 hunter22",
+            "./user 640 0:65532 app",
         ]
         .map(|line| line),
         "{list}"

@@ -120,10 +120,10 @@ fn the_next_credential_comes_before_the_last_one_ends() {
     let app = pod(&namespace, "app");
     let first = user(app.runs());
     let next = eventually("another credential", Duration::from_secs(4 * LEASE), || {
-        // Whatever the file says is a user that can log in at that moment.
+        // Whatever the file says is a user that can log in, unless it was replaced after it was read.
         let now = user(&app);
         assert!(
-            database.issued().contains(&now),
+            database.issued().contains(&now) || user(&app) != now,
             "{now} is in the file and not in the database"
         );
         std::thread::sleep(Duration::from_millis(500));
