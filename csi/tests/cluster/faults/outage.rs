@@ -106,7 +106,7 @@ fn a_container_restarts_while_vault_is_gone() {
             "containers": [{
                 "name": "app",
                 "image": crate::bed::SHELL,
-                "command": ["sh", "-c", "cat /mnt/secrets/password && sleep 15"],
+                "command": ["sh", "-c", "cat /mnt/secrets/password && echo && sleep 15"],
                 "volumeMounts": [{"name": "secrets", "mountPath": "/mnt/secrets", "readOnly": true}],
             }],
             "volumes": [volume("secrets", &json!({"bundle": "app"}))],
@@ -119,7 +119,7 @@ fn a_container_restarts_while_vault_is_gone() {
         (status["restartCount"].as_u64()? > 0 && !status["state"]["running"].is_null())
             .then_some(())
     });
-    assert_eq!(pod.log(""), b"hunter22");
+    assert_eq!(pod.log(""), b"hunter22\n");
     // The owner of the pod is told that its files are old.
     eventually(
         "an event about the refresh",
@@ -151,6 +151,8 @@ fn mounts_and_refreshes_go_on_while_the_api_server_hangs() {
     let uid = |pod: &envlatch_test_support::Pod<'_>| {
         pod.object()["metadata"]["uid"].as_str().unwrap().to_owned()
     };
+    // What was read for one pod is given to others for 10 seconds.
+    sleep(Duration::from_secs(11));
     vault.freeze();
     let pod = shell(&namespace, "app", volume("secrets", &attributes), READ);
     let (waiting, old) = (uid(&pod), uid(&lasting));
