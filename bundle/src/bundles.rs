@@ -48,6 +48,8 @@ pub struct Options {
     pub require_read_only: bool,
     /// Whether `SecretProviderClassPodStatus` is written
     pub pod_status: bool,
+    /// Whether files of these names can exist together; the text says why not. Asked before a server is
+    pub check_names: fn(&[&str]) -> Result<(), String>,
 }
 
 /// What became of a fetch.
@@ -279,6 +281,8 @@ impl Bundles {
             .await?;
         let files = files(&plan, |entry| gathered.answer(&entry.ask))
             .inspect_err(|_| gathered.give_up(volume, &self.revoker))?;
+        self.check_names(files.iter().map(|file| file.name.as_str()))
+            .inspect_err(|_| gathered.give_up(volume, &self.revoker))?;
         let replaced = gathered.keep(volume, &self.revoker, identity.clone());
         let previous = live.state.take();
         let private = volume.private(&identity);
@@ -338,12 +342,17 @@ impl Bundles {
             (Err(problem), _) => return Err(problem),
         };
         let plan = class.plan()?;
+        self.check_names(plan.names())?;
         let store = match (self.classes.stores().await, &live.state) {
             (Ok(stores), _) => choose(&plan.claim, &stores)?.clone(),
             (Err(problem), Some(state)) if unread(&problem) => (*state.store).clone(),
             (Err(problem), _) => return Err(problem),
         };
         Ok(Target { class, store, plan })
+    }
+
+    fn check_names<'a>(&self, names: impl Iterator<Item = &'a str>) -> Result<(), Problem> {
+        (self.options.check_names)(&names.collect::<Vec<_>>()).map_err(Problem::invalid)
     }
 
     fn check_read_only(&self, name: &ClassName, request: &VolumeRequest) -> Result<(), Problem> {

@@ -89,6 +89,21 @@ pub struct Text {
     pub mode: Option<u32>,
 }
 
+// === impl Plan ===
+
+impl Plan {
+    /// The names of its files, as far as they are known before a server is asked.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        let known = |entry: &&Entry| !matches!(entry.take, Take::AllKeys { .. });
+        let entries = self
+            .entries
+            .iter()
+            .filter(known)
+            .map(|entry| entry.name.as_str());
+        entries.chain(self.templates.iter().map(|text| text.name.as_str()))
+    }
+}
+
 /// The permission bits in a text such as `0440`.
 fn mode(field: &str, text: &str) -> Result<u32, crate::Problem> {
     let octal = text.strip_prefix('0').filter(|digits| digits.len() <= 4);

@@ -151,6 +151,10 @@ impl Bed {
             hold: Duration::from_secs(60),
             require_read_only: true,
             pod_status: true,
+            check_names: |names| match names.iter().find(|name| name.contains("..")) {
+                Some(name) => Err(format!("{name:?} is not clean")),
+                None => Ok(()),
+            },
         };
         Bundles::new(client, options)
     }

@@ -243,6 +243,26 @@ async fn foreign_classes_mount_as_they_are() {
         &import,
     );
     let bundles = bed.bundles().await;
+    let escaping = json!({
+        "apiVersion": "secrets-store.csi.x-k8s.io/v1", "kind": "SecretProviderClass",
+        "metadata": {"name": "escaping"},
+        "spec": {"provider": "vault", "parameters": {
+            "roleName": "app", "objects": "- objectName: a/../b\n  secretPath: secret/data/app\n",
+        }},
+    });
+    bed.kubernetes.api(
+        "POST",
+        "/apis/secrets-store.csi.x-k8s.io/v1/namespaces/team/secretproviderclasses",
+        &escaping,
+    );
+    let volume = bed.volume("pod-c", ("secretProviderClass", "escaping"));
+    let problem = bundles.fetch(&volume, None).await.unwrap_err();
+    assert_eq!(problem.code, Code::InvalidArgument);
+    assert!(
+        problem.message.contains("\"a/../b\" is not clean"),
+        "{problem}"
+    );
+    assert_eq!(bed.asked("auth/kubernetes/login"), 0);
     let volume = bed.volume("pod-a", ("secretProviderClass", "app"));
     let (found, _) = files(bundles.fetch(&volume, None).await.unwrap());
     assert_eq!(found["db/password"], "one");
