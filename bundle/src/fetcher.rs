@@ -2,6 +2,7 @@
 //! that succeeded, what issues a credential.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use envlatch_vault::{Secret, Session};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -210,6 +211,28 @@ impl Fetcher {
         }
         self.shared.leave(id, None, &self.revoker);
         had
+    }
+
+    /// Revokes what was made for a holder alone, and waits for the outcome. Returns whether anything was.
+    ///
+    /// # Errors
+    /// It is not known to be revoked; it can be tried again.
+    pub async fn end(&self, logins: &Logins, within: Duration) -> Result<bool, Problem> {
+        let mut had = false;
+        for session in logins.all() {
+            let Some(held) = session.held() else { continue };
+            had = true;
+            if !session.revoke(within).await {
+                // A session forgets the token whose revocation it tried.
+                session.adopt(held.secret);
+                return Err(Problem::new(
+                    Code::Unavailable,
+                    "VaultUnreachable",
+                    "the server did not revoke a token",
+                ));
+            }
+        }
+        Ok(had)
     }
 
     /// Ends leases whose token is not known any more. The role needs a policy on `sys/leases/revoke` for that.

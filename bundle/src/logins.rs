@@ -86,7 +86,14 @@ impl Logins {
         }
     }
 
-    /// Everything that was logged in for the holder alone.
+    /// The sessions of the holder alone, which keeps them.
+    pub(crate) fn all(&self) -> Vec<Arc<Session>> {
+        let held = self.held();
+        let private = held.private.iter().map(|(_, private)| &private.session);
+        private.chain(&held.retired).map(Arc::clone).collect()
+    }
+
+    /// Everything that was logged in for the holder alone, which gives it up.
     pub(crate) fn sessions(&self) -> Vec<Arc<Session>> {
         let Held { private, retired } = std::mem::take(&mut *self.held());
         private
