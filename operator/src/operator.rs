@@ -73,7 +73,7 @@ impl Operator {
                     let turn = Arc::clone(&operator);
                     let own = key.clone();
                     // A task of its own, so that a bug in one turn ends neither the worker nor the bundle's place in the queue.
-                    let turn = tokio::spawn(async move { turn.turn(&own, class).await });
+                    let turn = tokio::spawn(async move { turn.turn(&own).await });
                     if turn.await.is_err() {
                         operator.queue.add(
                             key.clone(),

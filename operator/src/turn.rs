@@ -58,7 +58,7 @@ struct Failed {
 
 impl Operator {
     /// Works on one bundle.
-    pub(crate) async fn turn(&self, key: &Key, class: Class) {
+    pub(crate) async fn turn(&self, key: &Key) {
         let Some(bundle) = self.world.bundle(key) else {
             return;
         };
@@ -82,7 +82,7 @@ impl Operator {
             secret,
         };
         let began = Instant::now();
-        let outcome = turn.run(&mut live, class).await;
+        let outcome = turn.run(&mut live).await;
         let reason = outcome
             .as_ref()
             .err()
@@ -95,7 +95,7 @@ impl Operator {
 // === impl Turn ===
 
 impl Turn<'_> {
-    async fn run(&self, live: &mut Live, class: Class) -> Result<(), Failed> {
+    async fn run(&self, live: &mut Live) -> Result<(), Failed> {
         check_metadata(self.sync)?;
         let plan = from_bundle(&self.bundle.spec)?;
         let (store, access) = self.access(&plan)?;
@@ -104,9 +104,10 @@ impl Turn<'_> {
         if place == Place::Right {
             return Ok(());
         }
-        let urgency = match (class, place) {
-            (Class::Change, _) | (_, Place::Wrong) => Urgency::FirstMount,
-            (Class::Timer, _) => Urgency::Refresh,
+        // Only somebody new may get what another bundle read a moment ago: whoever asks again wants to know what is there now.
+        let urgency = match place {
+            Place::New => Urgency::FirstMount,
+            _ => Urgency::Refresh,
         };
         let gathered = self.gather(live, &store, &plan, &access, urgency).await?;
         let outcome = self.deliver(live, &plan, wish, place, &gathered).await;

@@ -145,6 +145,8 @@ fn whose_a_secret_is_is_respected() {
         &json!({"ownership": "Merge"}),
     );
     bed.until("third", "Conflict");
+    bed.kubernetes
+        .api("DELETE", &format!("{BUNDLES}/third"), &Value::Null);
     let renamed = json!([{"name": "renamed", "path": "secret/data/app", "key": "key"}]);
     bed.patch(
         &format!("{BUNDLES}/second"),
@@ -154,8 +156,6 @@ fn whose_a_secret_is_is_respected() {
         "theirs",
         &json!({"other": "x", "key": "ours", "renamed": "ours"}),
     );
-    bed.kubernetes
-        .api("DELETE", &format!("{BUNDLES}/third"), &Value::Null);
     bed.kubernetes
         .api("DELETE", &format!("{BUNDLES}/merge"), &Value::Null);
     bed.kubernetes
