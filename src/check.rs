@@ -22,7 +22,7 @@ pub(crate) fn check(
     json: bool,
 ) -> Result<String, Problems> {
     let settings = Settings::new(words, environment)?;
-    let resolution = start::resolve(&settings, environment, words.argv.first())?;
+    let resolution = start::resolve(&start::Job::new(&settings, environment, words.argv.first()))?;
     let checked = crate::limits::check(&resolution.merged, &words.argv);
     if let Some(server) = &resolution.server {
         server.failed();

@@ -19,6 +19,14 @@ pub(crate) enum Verb {
         /// As JSON
         json: bool,
     },
+    /// Become a command with the environment of a program that runs.
+    #[cfg(feature = "stay")]
+    Exec {
+        /// The program, or the launcher beside it
+        pid: Option<u32>,
+        /// The command and its arguments
+        argv: Vec<OsString>,
+    },
     /// Copy this program to a path.
     Install(OsString),
     /// Do nothing and succeed: the smoke test of a drop-in.
@@ -42,6 +50,9 @@ const DROP_INS: [&str; 3] = ["vault-env", "secret-init", "env-injector"];
 const SELF_COPY: &str = "/vault/env-injector";
 
 /// Reserved for verbs to come, so that no command of these names is ever started by accident.
+#[cfg(feature = "stay")]
+const RESERVED: [&str; 1] = ["explain"];
+#[cfg(not(feature = "stay"))]
 const RESERVED: [&str; 2] = ["exec", "explain"];
 
 const ABOUT: &str = "\
@@ -49,6 +60,18 @@ Puts secrets into the environment of a program and becomes that program.
 
 Values come from files that a volume mounted (--dir), from a Vault-compatible server (--from, or references such as
 vault:secret/data/app#password in the values of variables), or both. Nothing is started unless everything was found.";
+
+#[cfg(feature = "stay")]
+const USAGE: &str = "\
+envlatch [run] [OPTIONS] [--] COMMAND [ARG]...
+       envlatch check [OPTIONS] [--json] [-- COMMAND [ARG]...]
+       envlatch exec [--pid N] [--] COMMAND [ARG]...
+       envlatch install DEST";
+#[cfg(not(feature = "stay"))]
+const USAGE: &str = "\
+envlatch [run] [OPTIONS] [--] COMMAND [ARG]...
+       envlatch check [OPTIONS] [--json] [-- COMMAND [ARG]...]
+       envlatch install DEST";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -73,6 +96,8 @@ pub(crate) fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Verb, St
     match words.first().and_then(|word| word.to_str()) {
         Some("run") => run(&words[1..]),
         Some("check") => check(&words[1..]),
+        #[cfg(feature = "stay")]
+        Some("exec") => exec(&words[1..]),
         Some("install") => install(&words[1..]),
         Some("help" | "--help" | "-h") => Ok(Verb::Print(help(words.get(1)))),
         Some("--version" | "-V") => Ok(Verb::Print(format!(
@@ -118,6 +143,14 @@ fn check(words: &[OsString]) -> Result<Verb, String> {
     })
 }
 
+#[cfg(feature = "stay")]
+fn exec(words: &[OsString]) -> Result<Verb, String> {
+    matched(exec_command(), words, |mut matches| Verb::Exec {
+        pid: matches.remove_one("pid"),
+        argv: Words::from(matches).argv,
+    })
+}
+
 fn install(words: &[OsString]) -> Result<Verb, String> {
     matched(install_command(), words, |mut matches| {
         Verb::Install(matches.remove_one("DEST").expect("clap demands DEST"))
@@ -143,13 +176,12 @@ fn matched(
 fn help(verb: Option<&OsString>) -> String {
     let mut command = match verb.and_then(|word| word.to_str()) {
         Some("check") => check_command(),
+        #[cfg(feature = "stay")]
+        Some("exec") => exec_command(),
         Some("install") => install_command(),
         Some("run") => run_command(),
         _ => run_command()
-            .override_usage(
-                "envlatch [run] [OPTIONS] [--] COMMAND [ARG]...\n       envlatch check [OPTIONS] [--json] [-- COMMAND \
-                 [ARG]...]\n       envlatch install DEST",
-            )
+            .override_usage(USAGE)
             .about(ABOUT)
             .after_help(EXAMPLES),
     };
@@ -169,6 +201,18 @@ fn check_command() -> Command {
         .override_usage("envlatch check [OPTIONS] [--json] [-- COMMAND [ARG]...]")
         .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON instead of a table"))
         .args(option_args())
+        .arg(command_arg())
+}
+
+#[cfg(feature = "stay")]
+fn exec_command() -> Command {
+    let pid = Arg::new("pid")
+        .long("pid")
+        .value_name("N")
+        .value_parser(clap::value_parser!(u32).range(1..));
+    verb("exec", "Becomes COMMAND with the environment of the program that runs here, for probes and kubectl exec")
+        .override_usage("envlatch exec [--pid N] [--] COMMAND [ARG]...")
+        .arg(pid.help("The program's process id, or that of the launcher beside it [default: 1]"))
         .arg(command_arg())
 }
 

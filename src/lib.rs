@@ -20,7 +20,11 @@ mod cli;
 mod command;
 mod dir;
 pub mod environment;
+#[cfg(feature = "stay")]
+mod exec;
 mod file;
+#[cfg(feature = "stay")]
+mod holdings;
 mod install;
 mod limits;
 mod logging;
@@ -30,6 +34,7 @@ mod name;
 mod no_server;
 mod options;
 mod plan;
+mod prepared;
 pub mod problem;
 mod refused;
 mod removed;
@@ -39,6 +44,8 @@ mod resolve;
 mod server;
 mod settings;
 mod start;
+#[cfg(feature = "stay")]
+mod stay;
 mod termination_log;
 mod trim;
 
@@ -64,15 +71,17 @@ pub fn run(argv: impl IntoIterator<Item = OsString>, environment: &Environment) 
         Err(text) => fail(&Problem::new(Exit::Usage, text).into(), None),
         Ok(Verb::Nothing) => ExitCode::SUCCESS,
         Ok(Verb::Print(text)) => print(&text),
+        #[cfg(feature = "stay")]
+        Ok(Verb::Exec { pid, argv }) => {
+            exec::exec(pid, &argv).unwrap_or_else(|problems| fail(&problems, None))
+        }
         Ok(Verb::Install(dest)) => install::install(&dest).map_or_else(
             |problem| fail(&problem.into(), None),
             |()| ExitCode::SUCCESS,
         ),
-        Ok(Verb::Run(words)) => with_output(&words, environment, |words| {
-            match start::run(words, environment) {
-                Err(problems) => Err(problems),
-            }
-        }),
+        Ok(Verb::Run(words)) => {
+            with_output(&words, environment, |words| start::run(words, environment))
+        }
         Ok(Verb::Check { words, json }) => with_output(&words, environment, |words| {
             check::check(words, environment, json).map(|table| print(&table))
         }),

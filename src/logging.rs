@@ -39,13 +39,33 @@ pub(crate) fn init(level: Level, format: Format) {
     let _already_set = OUTPUT.set((level, format));
 }
 
+/// Whether warnings are for debugging only.
+#[cfg(feature = "stay")]
+static HUSHED: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+
+/// From now on warnings are for debugging only: this process repeats what another has warned about already.
+#[cfg(feature = "stay")]
+pub(crate) fn hush() {
+    HUSHED.store(true, std::sync::atomic::Ordering::Relaxed);
+}
+
 /// Something that somebody should look at, though it stops nothing.
 pub(crate) fn warn(message: fmt::Arguments<'_>) {
+    #[cfg(feature = "stay")]
+    if HUSHED.load(std::sync::atomic::Ordering::Relaxed) {
+        return log(Level::Debug, message);
+    }
     log(Level::Warn, message);
 }
 
+/// What was done, for those who ask for it.
+#[cfg(feature = "stay")]
+pub(crate) fn info(message: fmt::Arguments<'_>) {
+    log(Level::Info, message);
+}
+
 /// A step, for finding a fault.
-#[cfg(feature = "vault")]
+#[cfg(any(feature = "stay", feature = "vault"))]
 pub(crate) fn debug(message: fmt::Arguments<'_>) {
     log(Level::Debug, message);
 }

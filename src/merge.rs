@@ -11,6 +11,7 @@ use crate::removed::{self, Role};
 use crate::settings::OnConflict;
 
 /// A name that a source gives, with its value; `None` unsets it.
+#[derive(Clone)]
 pub(crate) struct Candidate {
     pub(crate) name: Vec<u8>,
     pub(crate) value: Option<Secret>,

@@ -204,10 +204,42 @@ const CHILD: Section = Section {
     ],
 };
 
-#[cfg(feature = "vault")]
-pub(crate) const SECTIONS: &[Section] = &[SOURCES, NAMES, SERVER, CHILD];
-#[cfg(not(feature = "vault"))]
-pub(crate) const SECTIONS: &[Section] = &[SOURCES, NAMES, CHILD];
+#[cfg(feature = "stay")]
+const STAYING: Section = Section {
+    heading: "Staying",
+    options: &[
+        one(
+            "on-change",
+            "none|signal:SIGNAL|restart|exit",
+            "Stay beside the program, and do this when its environment would be another now [default: none]",
+        ),
+        one(
+            "splay",
+            "DURATION",
+            "Longest wait between a change and the action, the same for this pod each time [default: 30s]",
+        ),
+        one(
+            "grace",
+            "DURATION",
+            "How long the program may take to end before it is killed [default: 10s]",
+        ),
+        one(
+            "poll-interval",
+            "DURATION",
+            "How often values on the server are compared [default: 120s]",
+        ),
+    ],
+};
+
+pub(crate) const SECTIONS: &[Section] = &[
+    SOURCES,
+    NAMES,
+    #[cfg(feature = "vault")]
+    SERVER,
+    CHILD,
+    #[cfg(feature = "stay")]
+    STAYING,
+];
 
 /// Settings that exist only as variables, with the leading `ENVLATCH_`.
 pub(crate) const FILE_ROOT: &str = "ENVLATCH_FILE_ROOT";

@@ -20,6 +20,7 @@ pub(crate) struct Plan {
 }
 
 /// A variable with references in its value.
+#[derive(Clone)]
 pub(crate) struct Variable {
     pub(crate) name: Vec<u8>,
     pub(crate) parsed: Parsed,
@@ -30,6 +31,7 @@ pub(crate) struct Variable {
 }
 
 /// A path of which all keys are taken.
+#[derive(Clone)]
 pub(crate) struct Bulk {
     pub(crate) path: BulkPath,
     /// From a peer's variable, whose documentation gives it the last word
@@ -81,6 +83,36 @@ impl Plan {
         };
         plan.requests = plan.distinct_requests(environment);
         problems.or_ok(plan)
+    }
+
+    /// The families of servers that are asked.
+    pub(crate) fn families(&self) -> Vec<Family> {
+        let is_asked = |family: &Family| {
+            self.requests
+                .iter()
+                .any(|request| request.family == *family)
+        };
+        [Family::Vault, Family::Bao]
+            .into_iter()
+            .filter(is_asked)
+            .collect()
+    }
+
+    /// The part of it that gives the same each time unless somebody changed a value.
+    #[cfg(feature = "stay")]
+    pub(crate) fn steady(&self, environment: &Environment) -> Self {
+        let is_steady = |variable: &&Variable| {
+            let mut requests = variable.references().filter_map(Request::of);
+            requests.all(|request| request.is_steady())
+        };
+        let is_steady_bulk = |bulk: &&Bulk| Request::from(&bulk.path).is_steady();
+        let mut plan = Self {
+            variables: self.variables.iter().filter(is_steady).cloned().collect(),
+            bulks: self.bulks.iter().filter(is_steady_bulk).cloned().collect(),
+            requests: Vec::new(),
+        };
+        plan.requests = plan.distinct_requests(environment);
+        plan
     }
 
     fn distinct_requests(&self, environment: &Environment) -> Vec<Request> {

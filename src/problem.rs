@@ -23,6 +23,8 @@ pub enum Exit {
     Bug = 70,
     /// A file cannot be written.
     CannotCreate = 73,
+    /// Values changed, and the program was ended so that it can be started with the new ones (`EX_TEMPFAIL`).
+    Changed = 75,
     /// The server refused.
     Denied = 77,
     /// A setting is wrong, or a name is refused.
@@ -50,7 +52,7 @@ pub struct Problems(Vec<Problem>);
 
 impl Exit {
     /// Which code wins when problems of several kinds meet: what a person must correct before what may pass by itself.
-    const PRECEDENCE: [Self; 10] = [
+    const PRECEDENCE: [Self; 11] = [
         Self::Usage,
         Self::Config,
         Self::Data,
@@ -60,6 +62,7 @@ impl Exit {
         Self::NotFound,
         Self::NotExecutable,
         Self::CannotCreate,
+        Self::Changed,
         Self::Bug,
     ];
 }
@@ -193,8 +196,8 @@ mod tests {
 
     #[test]
     fn every_code_has_a_rank() {
-        use Exit::{Bug, CannotCreate, NotExecutable, Usage};
-        for exit in [Bug, CannotCreate, NotExecutable, Usage] {
+        use Exit::{Bug, CannotCreate, Changed, NotExecutable, Usage};
+        for exit in [Bug, CannotCreate, Changed, NotExecutable, Usage] {
             assert_eq!(problems(&[exit]).exit(), exit);
         }
     }

@@ -63,6 +63,26 @@ pub(crate) struct Answers(pub(crate) Vec<(Request, Result<Answer, Refusal>)>);
 // === impl Request ===
 
 impl Request {
+    /// Whether it creates something on the server, such as database credentials or a certificate.
+    #[cfg(feature = "vault")]
+    pub(crate) fn mints(&self) -> bool {
+        match &self.what {
+            What::Write { .. } => true,
+            What::Read { path, .. } => envlatch_vault::may_mint(path),
+            What::Login | What::Decrypt(_) => false,
+        }
+    }
+
+    /// Whether its answer is the same each time unless somebody changed it.
+    #[cfg(feature = "stay")]
+    pub(crate) fn is_steady(&self) -> bool {
+        #[cfg(feature = "vault")]
+        let mints = self.mints();
+        #[cfg(not(feature = "vault"))]
+        let mints = false;
+        !mints && self.what != What::Login
+    }
+
     /// What `reference` needs from a server; a file needs nothing.
     pub(crate) fn of(reference: &Reference) -> Option<Self> {
         let family = if reference.scheme == Scheme::Bao {

@@ -2,10 +2,13 @@
 //!
 //! A runtime, TLS and DNS exist only from here on, so a start that needs no server pays for none of them.
 
+#[cfg(feature = "stay")]
+mod upkeep;
+
 use std::ffi::{OsStr, OsString};
 use std::time::{Duration, Instant};
 
-use envlatch_vault::{Class, Client, Error, Reply, Session, Severity, from_environment, may_mint};
+use envlatch_vault::{Class, Client, Error, Lease, Reply, Session, Severity, from_environment};
 use futures_util::stream::{self, StreamExt as _};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use tokio::net::unix::pipe::Receiver;
@@ -37,8 +40,27 @@ pub(crate) struct Server {
     transit: Option<Transit>,
     revoke_token: Option<bool>,
     deadline: Instant,
-    /// Something that a token was issued must outlive the start: a lease, or the token itself
-    token_lives_on: bool,
+    /// The token must outlive the start, because the program has it
+    login_handed_on: bool,
+    /// What was issued and expires
+    issued: Vec<Issued>,
+}
+
+/// Something that a request brought and that expires.
+struct Issued {
+    #[cfg_attr(
+        not(feature = "stay"),
+        allow(dead_code, reason = "only a launcher that stays renews")
+    )]
+    family: Family,
+    path: String,
+    lease: Option<Lease>,
+    /// When a certificate expires, in seconds since 1970
+    #[cfg_attr(
+        not(feature = "stay"),
+        allow(dead_code, reason = "only a launcher that stays replaces")
+    )]
+    expiration: Option<u64>,
 }
 
 // === impl Server ===
@@ -51,15 +73,13 @@ impl Server {
     pub(crate) fn new(
         settings: &Settings,
         environment: &Environment,
-        requests: &[Request],
+        families: &[Family],
     ) -> Result<Self, Problems> {
         let mut problems = Problems::default();
         let mut identities = Vec::new();
-        for wanted in [Family::Vault, Family::Bao] {
-            if requests.iter().any(|request| request.family == wanted) {
-                let session = problems.collect(session(settings, environment, wanted));
-                identities.extend(session.map(|session| (wanted, session)));
-            }
+        for wanted in families {
+            let session = problems.collect(session(settings, environment, *wanted));
+            identities.extend(session.map(|session| (*wanted, session)));
         }
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -73,7 +93,8 @@ impl Server {
             transit: settings.peers.transit.clone(),
             revoke_token: settings.peers.revoke_token,
             deadline: Instant::now() + settings.timeout,
-            token_lives_on: false,
+            login_handed_on: false,
+            issued: Vec::new(),
         })
     }
 
@@ -81,10 +102,10 @@ impl Server {
     pub(crate) fn read(&mut self, requests: &[Request]) -> Answers {
         let reads: Vec<_> = requests
             .iter()
-            .filter(|request| !mints(request))
+            .filter(|request| !request.mints())
             .cloned()
             .collect();
-        self.token_lives_on |= reads.iter().any(|request| request.what == What::Login);
+        self.login_handed_on |= reads.iter().any(|request| request.what == What::Login);
         self.ask(&reads).0
     }
 
@@ -95,17 +116,15 @@ impl Server {
     pub(crate) fn mint(&mut self, requests: &[Request]) -> Answers {
         let minting: Vec<_> = requests
             .iter()
-            .filter(|request| mints(request))
+            .filter(|request| request.mints())
             .cloned()
             .collect();
         for _attempt in 1..MINT_ATTEMPTS {
             let (answers, ambiguous) = self.ask(&minting);
-            if !ambiguous
-                || self.token_lives_on_before_minting(requests)
-                || !self.revoke(REVOKE_WITHIN)
-            {
+            if !ambiguous || self.token_is_handed_on(requests) || !self.revoke(REVOKE_WITHIN) {
                 return answers;
             }
+            self.issued.clear();
             logging::warn(format_args!(
                 "it is unknown whether a request was carried out; its token is revoked, and it is sent anew after a new login"
             ));
@@ -114,7 +133,7 @@ impl Server {
     }
 
     /// The token that was handed on must not be replaced.
-    fn token_lives_on_before_minting(&self, requests: &[Request]) -> bool {
+    fn token_is_handed_on(&self, requests: &[Request]) -> bool {
         requests.iter().any(|request| request.what == What::Login)
     }
 
@@ -127,8 +146,20 @@ impl Server {
                 .iter()
                 .any(|(_, session)| session.owns_token()),
         };
-        if wanted && !self.token_lives_on {
+        let mut leases = self
+            .issued
+            .iter()
+            .filter_map(|issued| Some((&issued.path, issued.lease.as_ref()?)))
+            .peekable();
+        if leases.peek().is_none() && wanted && !self.login_handed_on {
             self.revoke(REVOKE_WITHIN);
+        }
+        for (path, lease) in leases {
+            logging::warn(format_args!(
+                "{path}: what it issued ends in {} s, and a plain start renews nothing; add --on-change restart, or let \
+                 something restart the program before",
+                lease.duration.as_secs()
+            ));
         }
         self.stop_watching();
     }
@@ -173,44 +204,36 @@ impl Server {
         let ambiguous = outcomes
             .iter()
             .any(|outcome| outcome.as_ref().is_err_and(Error::ambiguous));
-        self.token_lives_on |= outcomes
-            .iter()
-            .any(|outcome| matches!(outcome, Ok((_, true))));
-        let answers = outcomes.into_iter().map(|outcome| {
-            outcome
-                .map(|(answer, _)| answer)
-                .map_err(|error| Refusal::from(&error))
-        });
-        (
-            Answers(requests.iter().cloned().zip(answers).collect()),
-            ambiguous,
-        )
+        let mut answers = Vec::with_capacity(requests.len());
+        for (request, outcome) in requests.iter().zip(outcomes) {
+            let answer = outcome.map(|(answer, issued)| {
+                self.issued.extend(issued);
+                answer
+            });
+            answers.push((
+                request.clone(),
+                answer.map_err(|error| Refusal::from(&error)),
+            ));
+        }
+        (Answers(answers), ambiguous)
     }
 
-    /// One answer, and whether it came with a lease.
-    async fn answer(&self, request: &Request) -> Result<(Answer, bool), Error> {
+    /// One answer, and what it brought that expires.
+    async fn answer(&self, request: &Request) -> Result<(Answer, Option<Issued>), Error> {
         let session = self.session(request.family);
-        let keys = |reply: Reply| {
-            (
-                Answer::Keys {
-                    data: reply.data,
-                    version: reply.version,
-                },
-                reply.lease.is_some(),
-            )
-        };
         match &request.what {
             What::Read { path, version } => {
-                session.read(path, *version, self.deadline).await.map(keys)
+                let reply = session.read(path, *version, self.deadline).await?;
+                Ok(keys(request.family, path, reply))
             }
-            What::Write { path, arguments } => session
-                .write(path, arguments, self.deadline)
-                .await
-                .map(keys),
+            What::Write { path, arguments } => {
+                let reply = session.write(path, arguments, self.deadline).await?;
+                Ok(keys(request.family, path, reply))
+            }
             What::Login => session
                 .token(self.deadline)
                 .await
-                .map(|token| (Answer::Text(token), false)),
+                .map(|token| (Answer::Text(token), None)),
             What::Decrypt(ciphertext) => {
                 let transit = self
                     .transit
@@ -228,7 +251,7 @@ impl Server {
                     .await?;
                 Ok((
                     Answer::Text(texts.into_iter().next().unwrap_or_default()),
-                    false,
+                    None,
                 ))
             }
         }
@@ -257,13 +280,20 @@ impl Server {
     }
 }
 
-/// Whether a request creates something on the server, such as database credentials or a certificate.
-fn mints(request: &Request) -> bool {
-    match &request.what {
-        What::Write { .. } => true,
-        What::Read { path, .. } => may_mint(path),
-        What::Login | What::Decrypt(_) => false,
-    }
+/// A reply as an answer, and what of it expires.
+fn keys(family: Family, path: &str, reply: Reply) -> (Answer, Option<Issued>) {
+    let expires = reply.lease.is_some() || reply.expiration.is_some();
+    let issued = Issued {
+        family,
+        path: path.to_owned(),
+        lease: reply.lease,
+        expiration: reply.expiration,
+    };
+    let answer = Answer::Keys {
+        data: reply.data,
+        version: reply.version,
+    };
+    (answer, expires.then_some(issued))
 }
 
 fn session(

@@ -6,6 +6,8 @@
 mod given;
 mod peers;
 mod server_options;
+#[cfg(feature = "stay")]
+mod staying;
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -28,6 +30,8 @@ pub(crate) use peers::Peers;
 #[cfg(feature = "vault")]
 pub(crate) use peers::Transit;
 pub(crate) use server_options::ServerOptions;
+#[cfg(feature = "stay")]
+pub(crate) use staying::{Action, Staying};
 
 /// Everything that was asked for, except where messages go.
 pub(crate) struct Settings {
@@ -51,6 +55,9 @@ pub(crate) struct Settings {
     /// Total time for the server
     pub(crate) timeout: Duration,
     pub(crate) server: ServerOptions,
+    /// Whether and how to stay beside the program
+    #[cfg(feature = "stay")]
+    pub(crate) staying: Option<Staying>,
     /// What manifests for other launchers ask for
     pub(crate) peers: Peers,
 }
@@ -133,6 +140,8 @@ impl Settings {
                 .parsed::<Wait>("timeout", &mut problems)
                 .map_or(DEFAULT_TIMEOUT, |wait| wait.0),
             server: ServerOptions::new(&given, &mut problems),
+            #[cfg(feature = "stay")]
+            staying: Staying::new(&given, &peers, &mut problems),
             peers,
         };
         warn_of_slips(environment);

@@ -1,13 +1,11 @@
 //! A start, step by step: everything that can be known locally first, then the server, then the program.
 
-use std::convert::Infallible;
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use envlatch_reference::{Absence, Reference};
-use nix::errno::Errno;
-use nix::unistd::execve;
 
 use crate::bulk;
 use crate::cli::Words;
@@ -16,42 +14,60 @@ use crate::dir;
 use crate::environment::Environment;
 use crate::logging;
 use crate::merge::{Candidate, Merged, Removal, Source};
-use crate::name::shown;
 use crate::plan::Plan;
+use crate::prepared::{NO_COMMAND, prepare};
 use crate::problem::{Exit, Problem, Problems};
 use crate::request::{Answers, Refusal, Request, What};
 use crate::resolve::Resolver;
-#[cfg(feature = "vault")]
-use crate::server::Server;
 use crate::settings::Settings;
 use crate::trim::trim_newlines;
 
 #[cfg(not(feature = "vault"))]
-use crate::no_server::Server;
+pub(crate) use crate::no_server::Server;
+#[cfg(feature = "vault")]
+pub(crate) use crate::server::Server;
 
-/// What a missing command means in a container, where it is most often a surprise.
-const NO_COMMAND: &str = "\
-no command to start; write it after the options: envlatch run [OPTIONS] -- COMMAND [ARG]...
-  In a Dockerfile, ENTRYPOINT resets the CMD of the base image: repeat it, as in CMD [\"nginx\", \"-g\", \"daemon off;\"].
-  `docker image inspect IMAGE` shows Entrypoint and Cmd of the base image; the command is both, one after the other.
-  In Kubernetes, `command` replaces ENTRYPOINT and drops CMD: write the whole command in `args`, or set both.";
+/// What is to be resolved, and with what.
+#[derive(Clone, Copy)]
+pub(crate) struct Job<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) environment: &'a Environment,
+    /// The command to look for
+    pub(crate) program: Option<&'a OsString>,
+    /// Tokens to use instead of a login
+    #[cfg(feature = "stay")]
+    pub(crate) tokens: &'a [crate::holdings::Token],
+    /// Leave out what is new each time
+    #[cfg(feature = "stay")]
+    pub(crate) steady: bool,
+}
 
 /// The environment of the program, the server it came from, and where the program is.
 pub(crate) struct Resolution {
     pub(crate) merged: Merged,
     pub(crate) server: Option<Server>,
     pub(crate) command: Option<PathBuf>,
+    /// The environment without what is new each time, when that will be compared
+    #[cfg(feature = "stay")]
+    pub(crate) steady: Merged,
 }
 
-/// Resolves everything and becomes the command. Returns only when that failed.
-pub(crate) fn run(words: &Words, environment: &Environment) -> Result<Infallible, Problems> {
+/// Resolves everything and becomes the command, or stays beside it.
+///
+/// # Errors
+/// Why there is no program, or why it had to end.
+pub(crate) fn run(words: &Words, environment: &Environment) -> Result<ExitCode, Problems> {
     let settings = Settings::new(words, environment)?;
     let Some(program) = words.argv.first() else {
         return Err(Problem::new(Exit::Usage, NO_COMMAND).into());
     };
     // Nothing of ours is worth a core dump; execve gives the program its own setting back (prctl(2), PR_SET_DUMPABLE).
     let _best_effort = nix::sys::prctl::set_dumpable(false);
-    let resolution = resolve(&settings, environment, Some(program))?;
+    #[cfg(feature = "stay")]
+    if let Some(staying) = &settings.staying {
+        return crate::stay::run(words, environment, &settings, staying);
+    }
+    let resolution = resolve(&Job::new(&settings, environment, Some(program)))?;
     let prepared = resolution.or_revoke(prepare(&resolution, &words.argv))?;
     if let Some(server) = &resolution.server {
         server.started();
@@ -64,13 +80,15 @@ pub(crate) fn run(words: &Words, environment: &Environment) -> Result<Infallible
 ///
 /// # Errors
 /// Every problem that was found before the network, or else every problem found there.
-pub(crate) fn resolve(
-    settings: &Settings,
-    environment: &Environment,
-    program: Option<&OsString>,
-) -> Result<Resolution, Problems> {
+pub(crate) fn resolve(job: &Job<'_>) -> Result<Resolution, Problems> {
+    let Job {
+        settings,
+        environment,
+        program,
+        ..
+    } = *job;
     let mut problems = Problems::default();
-    let plan = problems.collect(Plan::new(settings, environment));
+    let plan = problems.collect(job.plan());
     let files = problems.collect(files(settings)).unwrap_or_default();
     let find = |program| find_early(program, settings, environment, plan.as_ref());
     let command = program
@@ -78,31 +96,31 @@ pub(crate) fn resolve(
         .flatten();
     let server = plan
         .as_ref()
-        .and_then(|plan| problems.collect(server(settings, environment, plan)))
+        .and_then(|plan| problems.collect(server(job, plan)))
         .flatten();
     let Some(plan) = plan else {
         return Err(problems);
     };
     problems.or_ok(())?;
-    let merged = Merged::default();
     let resolution = Resolution {
-        merged,
+        merged: Merged::default(),
         server,
         command,
+        #[cfg(feature = "stay")]
+        steady: Merged::default(),
     }
-    .fill(settings, environment, &plan, files)?;
+    .fill(job, &plan, files)?;
     resolution.find_late(program)
 }
 
-fn server(
-    settings: &Settings,
-    environment: &Environment,
-    plan: &Plan,
-) -> Result<Option<Server>, Problems> {
+fn server(job: &Job<'_>, plan: &Plan) -> Result<Option<Server>, Problems> {
     if plan.requests.is_empty() {
         return Ok(None);
     }
-    Server::new(settings, environment, &plan.requests).map(Some)
+    let server = Server::new(job.settings, job.environment, &plan.families());
+    #[cfg(feature = "stay")]
+    let server = server.inspect(|server| server.borrow(job.tokens));
+    server.map(Some)
 }
 
 /// The files of every directory, in the order given.
@@ -157,26 +175,76 @@ fn find_early(
     command::find(program, environment.get("PATH")).map(Some)
 }
 
+// === impl Job ===
+
+impl<'a> Job<'a> {
+    /// Everything, with a login if one is needed.
+    pub(crate) fn new(
+        settings: &'a Settings,
+        environment: &'a Environment,
+        program: Option<&'a OsString>,
+    ) -> Self {
+        Self {
+            settings,
+            environment,
+            program,
+            #[cfg(feature = "stay")]
+            tokens: &[],
+            #[cfg(feature = "stay")]
+            steady: false,
+        }
+    }
+
+    /// What a peer's manifest wants to be waited for before a start.
+    fn delay(&self) -> std::time::Duration {
+        #[cfg(feature = "stay")]
+        if self.steady {
+            return std::time::Duration::ZERO;
+        }
+        self.settings.peers.delay
+    }
+
+    fn plan(&self) -> Result<Plan, Problems> {
+        let plan = Plan::new(self.settings, self.environment)?;
+        #[cfg(feature = "stay")]
+        if self.steady {
+            return Ok(plan.steady(self.environment));
+        }
+        Ok(plan)
+    }
+}
+
 // === impl Resolution ===
 
 impl Resolution {
     /// Asks the server and puts everything together; revokes when that fails.
     fn fill(
         mut self,
-        settings: &Settings,
-        environment: &Environment,
+        job: &Job<'_>,
         plan: &Plan,
         files: Vec<Vec<Candidate>>,
     ) -> Result<Self, Problems> {
+        let Job {
+            settings,
+            environment,
+            ..
+        } = *job;
         if self.server.is_some() {
-            std::thread::sleep(settings.peers.delay);
+            std::thread::sleep(job.delay());
         }
         let mut answers = self
             .server
             .as_mut()
             .map(|server| server.read(&plan.requests))
             .unwrap_or_default();
-        let filled = assess(settings, environment, plan, &answers).and_then(|()| {
+        let assessed = assess(settings, environment, plan, &answers);
+        #[cfg(feature = "stay")]
+        if settings.staying.is_some() && assessed.is_ok() {
+            let steady = plan.steady(environment);
+            let steady = merge(settings, environment, &steady, &answers, files.clone());
+            self.steady = self.or_revoke(steady)?;
+        }
+        let filled = assessed.and_then(|()| {
             answers.0.extend(
                 self.server
                     .as_mut()
@@ -205,7 +273,7 @@ impl Resolution {
     }
 
     /// A step's result; nothing that was created for a start survives its failure.
-    fn or_revoke<T>(&self, step: Result<T, Problems>) -> Result<T, Problems> {
+    pub(crate) fn or_revoke<T>(&self, step: Result<T, Problems>) -> Result<T, Problems> {
         if let (Err(_), Some(server)) = (&step, &self.server) {
             server.failed();
         }
@@ -327,73 +395,4 @@ fn merge(
         problems.collect(merged.add(layer, settings.on_conflict));
     }
     problems.or_ok(merged)
-}
-
-// === the program ===
-
-/// What `execve(2)` takes.
-struct Prepared {
-    path: CString,
-    argv: Vec<CString>,
-    envp: Vec<CString>,
-    shown: String,
-}
-
-fn prepare(resolution: &Resolution, argv: &[OsString]) -> Result<Prepared, Problems> {
-    let Resolution {
-        merged,
-        command: Some(command),
-        ..
-    } = resolution
-    else {
-        return Err(Problem::new(Exit::Usage, NO_COMMAND).into());
-    };
-    crate::limits::check(merged, argv)?;
-    let c_string = |bytes: &[u8]| {
-        CString::new(bytes).map_err(|_nul| Problem::new(Exit::Bug, "a NUL byte was overlooked"))
-    };
-    let variable = |(name, entry): (&Vec<u8>, &crate::merge::Entry)| {
-        c_string(&[name, b"=".as_slice(), entry.value.expose()].concat())
-    };
-    Ok(Prepared {
-        path: c_string(command.as_os_str().as_bytes())?,
-        argv: argv
-            .iter()
-            .map(|word| c_string(word.as_bytes()))
-            .collect::<Result<_, _>>()?,
-        envp: merged.0.iter().map(variable).collect::<Result<_, _>>()?,
-        shown: shown(command.as_os_str().as_bytes()),
-    })
-}
-
-// === impl Prepared ===
-
-impl Prepared {
-    /// Becomes the program, or says why not.
-    fn exec(&self) -> Problems {
-        if let Err(error) = envlatch_sys::signals::default_sigpipe() {
-            return Problem::new(Exit::Bug, format!("cannot restore SIGPIPE: {error}")).into();
-        }
-        let Err(errno) = execve(&self.path, &self.argv, &self.envp);
-        let (exit, cause) = match errno {
-            Errno::ENOENT => (
-                Exit::NotFound,
-                "the file is there, but the loader or interpreter that it asks for is not",
-            ),
-            Errno::ENOEXEC => (
-                Exit::NotExecutable,
-                "is no program; a script needs #! and its interpreter in the first line",
-            ),
-            Errno::EACCES => (
-                Exit::NotExecutable,
-                "may not be executed; check its mode, and that its volume is not noexec",
-            ),
-            Errno::E2BIG => (
-                Exit::Data,
-                "environment and arguments are too large together; let it read large values as files",
-            ),
-            other => (Exit::NotExecutable, other.desc()),
-        };
-        Problem::new(exit, format!("{}: {cause}", self.shown)).into()
-    }
 }

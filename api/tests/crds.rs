@@ -25,7 +25,7 @@ fn rendered(definitions: &[CustomResourceDefinition]) -> String {
 fn the_files_in_deploy_are_fresh() {
     let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
     for (name, definitions) in [
-        ("crds.yaml", manifests::own()),
+        ("helm/envlatch/files/crds.yaml", manifests::own()),
         ("crds-compat.yaml", manifests::foreign()),
     ] {
         let (path, expected) = (deploy.join(name), rendered(&definitions));

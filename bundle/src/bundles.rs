@@ -183,13 +183,14 @@ impl Bundles {
     }
 
     /// Files were fetched and could not be written: tells the user.
-    pub fn refused(&self, request: &VolumeRequest, problem: &Problem) {
+    pub fn refused(&self, request: &VolumeRequest, reason: &'static str, message: &str) {
+        let problem = Problem::new(Code::ResourceExhausted, reason, message);
         self.fetcher
             .counters()
             .stale
             .fetch_add(1, Ordering::Relaxed);
         self.events
-            .warn(&request.pod, "the files are kept as they are", problem);
+            .warn(&request.pod, "the files are kept as they are", &problem);
     }
 
     /// Revokes what only files that never took effect held.

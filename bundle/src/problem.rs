@@ -46,6 +46,7 @@ impl Problem {
     }
 
     /// Something in a class or in the volume's attributes is wrong.
+    #[must_use]
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::new(Code::InvalidArgument, "InvalidClass", message)
     }

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use data_encoding::BASE64URL_NOPAD;
 use envlatch_vault::Secret;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::Problem;
 use crate::problem::Code;
@@ -18,7 +18,7 @@ pub struct VolumeRequest {
     pub volume_id: String,
     /// The pod
     pub pod: Pod,
-    /// What the tenant wrote into `volumeAttributes`
+    /// What the tenant wrote into `volumeAttributes`, and nothing else
     pub attributes: BTreeMap<String, String>,
     /// The pod's tokens by audience
     pub tokens: BTreeMap<String, Token>,
@@ -28,8 +28,8 @@ pub struct VolumeRequest {
     pub target_path: String,
 }
 
-/// A pod.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Who asks, in kubelet's words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pod {
     /// Name
     pub name: String,

@@ -104,23 +104,8 @@ impl Content {
     /// Two of them cannot exist together.
     pub fn new(mut files: Vec<File>) -> Result<Self, ContentError> {
         files.sort_by(|one, other| one.path.cmp(&other.path));
-        for (index, file) in files.iter().enumerate() {
-            // What lies below a file sorts after it, though not at once: "a", "a-b", "a/c".
-            for later in &files[index + 1..] {
-                if later.path == file.path {
-                    return Err(ContentError::Duplicate(file.path.clone()));
-                }
-                if !later.path.0.starts_with(&file.path.0) {
-                    break;
-                }
-                if later.path.0.as_bytes()[file.path.0.len()] == b'/' {
-                    return Err(ContentError::FileAndDirectory {
-                        file: file.path.clone(),
-                        below: later.path.clone(),
-                    });
-                }
-            }
-        }
+        let paths: Vec<&MountPath> = files.iter().map(|file| &file.path).collect();
+        collide(&paths)?;
         Ok(Self { files })
     }
 
@@ -129,6 +114,42 @@ impl Content {
     pub fn files(&self) -> &[File] {
         &self.files
     }
+}
+
+/// Whether files of these names make a set. For a source that knows the names before it has the files.
+///
+/// # Errors
+/// The text says which name is wrong, and why.
+pub fn check_names(names: &[&str]) -> Result<(), String> {
+    let path = |name: &&str| {
+        MountPath::try_from(*name).map_err(|error| format!("the file name {name:?} {error}"))
+    };
+    let mut paths = names.iter().map(path).collect::<Result<Vec<_>, _>>()?;
+    paths.sort();
+    let sorted: Vec<&MountPath> = paths.iter().collect();
+    collide(&sorted).map_err(|error| error.to_string())
+}
+
+/// Looks for two of the `sorted` paths that cannot exist together.
+fn collide(sorted: &[&MountPath]) -> Result<(), ContentError> {
+    for (index, file) in sorted.iter().copied().enumerate() {
+        // What lies below a file sorts after it, though not at once: "a", "a-b", "a/c".
+        for later in sorted[index + 1..].iter().copied() {
+            if later == file {
+                return Err(ContentError::Duplicate(file.clone()));
+            }
+            let Some(rest) = later.0.strip_prefix(&file.0) else {
+                break;
+            };
+            if rest.starts_with('/') {
+                return Err(ContentError::FileAndDirectory {
+                    file: file.clone(),
+                    below: later.clone(),
+                });
+            }
+        }
+    }
+    Ok(())
 }
 
 // === impl MountPath ===
@@ -318,6 +339,20 @@ mod tests {
             .map(|file| file.path.as_str())
             .collect();
         assert_eq!(paths, ["a", "a-b", "b/a", "b/c"]);
+    }
+
+    #[test]
+    fn names_are_checked_without_files() {
+        assert_eq!(check_names(&["b", "a/c", "a/b"]), Ok(()));
+        for (names, expected) in [
+            (&["a", "../b"][..], "\"../b\" is not clean"),
+            (&["a\nb"], "\"a\\nb\" holds a control character"),
+            (&["b", "a", "b"], "two entries make the file \"b\""),
+            (&["a/b", "a"], "\"a\" would be a file"),
+        ] {
+            let error = check_names(names).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
     }
 
     proptest! {

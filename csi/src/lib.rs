@@ -13,6 +13,7 @@
 
 mod beneath;
 pub mod budget;
+pub mod bundles;
 pub mod content;
 mod files;
 mod health;
@@ -41,7 +42,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
-use envlatch_sys::processes::{Fork, fork};
+use envlatch_sys::process::{Side, fork_alone};
 use envlatch_sys::signals;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
@@ -75,8 +76,8 @@ pub fn run<S: Source>(
     )
     .map_err(|errno| StartError::Fork(errno.into()))?;
     let (worker_lifeline, mounter_lifeline) = UnixStream::pair().map_err(StartError::Fork)?;
-    match fork().map_err(StartError::Fork)? {
-        Fork::Child => {
+    match fork_alone().map_err(StartError::Fork)? {
+        Side::Child => {
             drop((worker_socket, worker_lifeline));
             let ended = mount(prepared, &mounter_socket);
             drop(mounter_lifeline);
@@ -85,7 +86,7 @@ pub fn run<S: Source>(
                 Err(error) => Err(error),
             }
         }
-        Fork::Parent(_) => {
+        Side::Parent(_) => {
             drop((mounter_socket, mounter_lifeline));
             work(settings, prepared, worker_socket, worker_lifeline, build)
         }

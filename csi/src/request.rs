@@ -46,11 +46,11 @@ pub(crate) fn publish(
     };
     let request = VolumeRequest {
         volume_id,
-        driver: driver.to_owned(),
         pod,
         attributes,
         tokens,
         read_only: message.readonly,
+        target_path: message.target_path,
     };
     Ok(Wanted { request, arguments })
 }
@@ -177,7 +177,7 @@ fn tokens(json: &str) -> Result<BTreeMap<String, Token>, Status> {
         .into_iter()
         .map(|(audience, message)| {
             let token = Token {
-                token: Secret::from(message.token),
+                jwt: Secret::from(message.token),
                 expires_at: humantime::parse_rfc3339(&message.expiration_timestamp)
                     .map_err(|_secret| malformed())?,
             };
@@ -242,7 +242,7 @@ mod tests {
             BTreeMap::from([("bundle".to_owned(), "app".to_owned())])
         );
         assert_eq!(
-            wanted.request.tokens["vault"].token,
+            wanted.request.tokens["vault"].jwt,
             Secret::from("context.jwt")
         );
         assert_eq!(wanted.arguments.fs_group, None);
@@ -255,7 +255,7 @@ mod tests {
             r#"{"vault":{"token":"secret.jwt","expirationTimestamp":"2026-01-01T00:00:00Z"}}"#;
         message.secrets.insert(TOKENS.to_owned(), json.to_owned());
         let tokens = check(message).unwrap().request.tokens;
-        assert_eq!(tokens["vault"].token, Secret::from("secret.jwt"));
+        assert_eq!(tokens["vault"].jwt, Secret::from("secret.jwt"));
     }
 
     #[test]

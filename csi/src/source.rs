@@ -5,15 +5,14 @@
 //! source has to remember for a volume it gives along as opaque bytes, which are journalled on memory that survives this
 //! process, and which it gets back at the next call.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::time::SystemTime;
 
 use envlatch_secret::Secret;
-use serde::{Deserialize, Serialize};
 use tonic::Code;
 
 use crate::content::Content;
+
+pub use envlatch_bundle::{Mounted, Pod, Token, VolumeRequest};
 
 /// What the files of a volume are made from.
 pub trait Source: Send + Sync + 'static {
@@ -44,58 +43,6 @@ pub trait Source: Send + Sync + 'static {
         request: &VolumeRequest,
         error: &SourceError,
     ) -> impl Future<Output = ()> + Send;
-}
-
-/// One volume of one pod, as kubelet asked for it. Validated.
-#[derive(Clone, Debug)]
-pub struct VolumeRequest {
-    /// Kubelet's name for it, the same for the life of the pod.
-    pub volume_id: String,
-    /// The name of the CSI driver that was asked: our own or one that we stand in for.
-    pub driver: String,
-    /// The pod.
-    pub pod: Pod,
-    /// What the tenant wrote into `volumeAttributes`, and nothing else.
-    pub attributes: BTreeMap<String, String>,
-    /// The pod's tokens by audience.
-    pub tokens: BTreeMap<String, Token>,
-    /// Whether the pod declared the volume `readOnly: true`.
-    pub read_only: bool,
-}
-
-/// Who asks, in kubelet's words.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pod {
-    /// Name of the pod.
-    pub name: String,
-    /// Namespace of the pod.
-    pub namespace: String,
-    /// UID of the pod; equal to the one in the target path.
-    pub uid: String,
-    /// Name of the pod's service account.
-    pub service_account: String,
-}
-
-/// A service account token bound to the pod.
-#[derive(Clone, Debug)]
-pub struct Token {
-    /// The JWT.
-    pub token: Secret,
-    /// When it ends.
-    pub expires_at: SystemTime,
-}
-
-/// A volume that is mounted already.
-#[derive(Clone, Debug)]
-pub struct Mounted {
-    /// What the source said about it last; `None` when that was lost with the node's memory.
-    pub state: Option<Secret>,
-    /// Whether its files are those that were written. If not (a container changed them, or the state is lost), the
-    /// answer must be content.
-    pub intact: bool,
-    /// What the source said about a refresh that was cut off before its files took effect: whatever only that one
-    /// held is to be revoked.
-    pub abandoned: Option<Secret>,
 }
 
 /// The answer of a source.

@@ -11,7 +11,9 @@ use super::Wait;
 use super::given::{boolean, understood};
 use crate::environment::Environment;
 use crate::logging::{self, Format, Level};
-use crate::problem::{Exit, Problems};
+#[cfg(not(feature = "stay"))]
+use crate::problem::Exit;
+use crate::problem::Problems;
 
 /// What those names ask for.
 #[derive(Default)]
@@ -26,6 +28,12 @@ pub(crate) struct Peers {
     /// Whether the token is revoked after a start; unset is our own rule
     pub(crate) revoke_token: Option<bool>,
     pub(crate) transit: Option<Transit>,
+    /// Whether to stay until something expires or, when true, also until a value changes
+    #[cfg(feature = "stay")]
+    pub(crate) daemon: Option<bool>,
+    /// How often values are compared
+    #[cfg(feature = "stay")]
+    pub(crate) poll: Option<Duration>,
 }
 
 /// How transit ciphertexts in values are decrypted.
@@ -82,7 +90,17 @@ impl Peers {
                 .map_or(Duration::ZERO, |wait| wait.0),
             revoke_token: names.first(&["BAO_REVOKE_TOKEN", "VAULT_REVOKE_TOKEN"], boolean),
             transit: names.transit(),
+            #[cfg(feature = "stay")]
+            daemon: names.daemon(),
+            #[cfg(feature = "stay")]
+            poll: names
+                .first(
+                    &["VAULT_ENV_SECRET_POLL_INTERVAL"],
+                    str::parse::<super::staying::Interval>,
+                )
+                .map(|interval| interval.0),
         };
+        #[cfg(not(feature = "stay"))]
         names.refuse_staying();
         names.warn_of_log_servers();
         names.problems.or_ok(peers)
@@ -187,30 +205,37 @@ impl Names<'_> {
         })
     }
 
+    /// Whether a manifest asks to stay; whether for values too.
+    #[cfg(feature = "stay")]
+    fn daemon(&mut self) -> Option<bool> {
+        let daemons = self.each(&["VAULT_ENV_DAEMON", "SECRET_INIT_DAEMON"], boolean);
+        let restart = self.first(
+            &["VAULT_ENV_RESTART_ON_SECRET_CHANGE"],
+            super::staying::restart_on_secret_change,
+        );
+        restart
+            .flatten()
+            .or(daemons.contains(&true).then_some(false))
+    }
+
     /// Starting a program that was promised renewal or restarts, and not giving them, would fail days later.
+    #[cfg(not(feature = "stay"))]
     fn refuse_staying(&mut self) {
-        let daemons = ["VAULT_ENV_DAEMON", "SECRET_INIT_DAEMON"];
-        let on = |name: &&&str| {
-            self.environment
-                .get(name)
-                .is_some_and(|value| value.to_str().map(boolean) == Some(Ok(true)))
+        let asks = |name: &&&str| {
+            self.environment.get(name).is_some_and(|value| {
+                let value = value.to_str().unwrap_or("?");
+                !matches!(value, "" | "none") && boolean(value) != Ok(false)
+            })
         };
-        let restart = "VAULT_ENV_RESTART_ON_SECRET_CHANGE";
-        let restarts = self
-            .environment
-            .get(restart)
-            .is_some_and(|value| !value.is_empty() && value != "none");
-        for name in daemons
-            .iter()
-            .filter(on)
-            .copied()
-            .chain(restarts.then_some(restart))
-        {
-            let text = format!(
-                "{name}: asks to stay beside the program and renew or restart, which this version does not do; unset it if \
-                 a plain start is enough"
-            );
-            self.problems.add(Exit::Config, text);
+        let names = [
+            "ENVLATCH_ON_CHANGE",
+            "VAULT_ENV_DAEMON",
+            "SECRET_INIT_DAEMON",
+            "VAULT_ENV_RESTART_ON_SECRET_CHANGE",
+        ];
+        for name in names.iter().filter(asks) {
+            let text = "asks to stay beside the program, but this envlatch was built without that; use the full build";
+            self.problems.add(Exit::Config, format!("{name}: {text}"));
         }
     }
 

@@ -82,7 +82,8 @@ fn every_bad_setting_is_named_and_no_value_is_shown() {
     let variables = [
         ("ENVLATCH_KEEP_NEWLINE", "hunter2"),
         ("VAULT_ENV_DELAY", "hunter2"),
-        ("VAULT_ENV_DAEMON", "true"),
+        ("VAULT_ENV_DAEMON", "hunter2"),
+        ("VAULT_ENV_RESTART_ON_SECRET_CHANGE", "hunter2"),
     ];
     let problems = settings(&line, &variables).err().unwrap();
     let message = problems.message();
@@ -94,6 +95,7 @@ fn every_bad_setting_is_named_and_no_value_is_shown() {
         "ENVLATCH_KEEP_NEWLINE",
         "VAULT_ENV_DELAY",
         "VAULT_ENV_DAEMON",
+        "VAULT_ENV_RESTART_ON_SECRET_CHANGE",
     ] {
         assert!(
             message.contains(&format!("- {name}:")),
@@ -142,4 +144,32 @@ fn lines_of_a_file_keep_their_numbers() {
             ("B=file:/x".into(), "f:4".to_owned())
         ]
     );
+}
+
+#[cfg(feature = "stay")]
+#[test]
+fn peers_that_stay_are_understood_until_the_option_decides() {
+    let daemon = [("VAULT_ENV_DAEMON", "true")];
+    let by_data = [
+        ("VAULT_ENV_RESTART_ON_SECRET_CHANGE", "watch-for-data"),
+        ("VAULT_ENV_SECRET_POLL_INTERVAL", "30"),
+    ];
+    let staying =
+        |line: &[&str], variables: &[(&str, &str)]| settings(line, variables).unwrap().staying;
+    let peer = staying(&[], &daemon).unwrap();
+    assert_eq!((peer.action, peer.watches_values), (Action::Exit, false));
+    let peer = staying(&[], &by_data).unwrap();
+    assert_eq!((peer.action, peer.watches_values), (Action::Exit, true));
+    assert_eq!(peer.poll, Duration::from_secs(30));
+    let own = staying(
+        &["--on-change", "restart", "--poll-interval", "5s"],
+        &by_data,
+    )
+    .unwrap();
+    assert_eq!(
+        (own.action, own.poll),
+        (Action::Restart, Duration::from_secs(5))
+    );
+    assert_eq!(staying(&["--on-change", "none"], &daemon), None);
+    assert_eq!(staying(&[], &[]), None);
 }

@@ -4,9 +4,9 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use envlatch_test_support::{CsiVolume, Program, TempDir};
+use envlatch_test_support::{CsiVolume, Program, TempDir, refuse_call};
+use nix::libc::SYS_openat2;
 use nix::sys::stat::Mode;
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
 use crate::run;
 
@@ -258,7 +258,7 @@ fn directories_are_read_without_openat2() {
     for errno in [libc_errno("EPERM"), libc_errno("ENOSYS")] {
         // The filter holds for one thread and what it starts.
         std::thread::spawn(move || {
-            refuse_openat2(errno);
+            refuse_call(SYS_openat2, errno);
             let volume = CsiVolume::new(&[("A", b"1"), ("B", b"2")]);
             let report = run(&["--dir", volume.path().to_str().unwrap()])
                 .run()
@@ -284,21 +284,6 @@ fn libc_errno(name: &str) -> u32 {
         nix::errno::Errno::ENOSYS
     };
     u32::try_from(errno as i32).unwrap()
-}
-
-fn refuse_openat2(errno: u32) {
-    let openat2 = 437;
-    let architecture = std::env::consts::ARCH.try_into().unwrap();
-    let rules = [(openat2, Vec::new())].into_iter().collect();
-    let filter = SeccompFilter::new(
-        rules,
-        SeccompAction::Allow,
-        SeccompAction::Errno(errno),
-        architecture,
-    )
-    .unwrap();
-    let program: BpfProgram = filter.try_into().unwrap();
-    seccompiler::apply_filter(&program).unwrap();
 }
 
 #[test]

@@ -87,8 +87,10 @@ fn unknown_settings_are_no_errors_and_slips_are_mentioned() {
 }
 
 #[test]
-fn settings_of_peers_that_cannot_be_honoured_are_refused() {
+fn a_build_that_cannot_stay_refuses_to_and_log_servers_are_ignored() {
+    #[cfg(not(feature = "stay"))]
     for (name, value) in [
+        ("ENVLATCH_ON_CHANGE", "restart"),
         ("VAULT_ENV_DAEMON", "true"),
         ("SECRET_INIT_DAEMON", "1"),
         ("VAULT_ENV_RESTART_ON_SECRET_CHANGE", "watch-for-lease"),
@@ -98,7 +100,7 @@ fn settings_of_peers_that_cannot_be_honoured_are_refused() {
             .run()
             .expect_code(78)
             .stderr_has(name)
-            .stderr_has("which this version does not do");
+            .stderr_has("this envlatch was built without that; use the full build");
     }
     let harmless = run(&[])
         .env("VAULT_ENV_DAEMON", "false")

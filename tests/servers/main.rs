@@ -10,6 +10,8 @@ mod faults;
 mod leases;
 mod peers;
 mod reads;
+#[cfg(feature = "stay")]
+mod stay;
 mod writes;
 
 use std::sync::atomic::{AtomicUsize, Ordering};

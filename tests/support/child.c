@@ -4,6 +4,7 @@
  *
  *   report         write the report (see report.rs) to standard output
  *   report-to FILE the same, to FILE
+ *   scrub          overwrite its environment with x, as programs do that change their title
  *   print TEXT     write TEXT and a newline
  *   sleep MS       wait that long, whatever signals arrive
  *   exit CODE      end
@@ -93,6 +94,11 @@ static void report_to(const char *path, int argc, char **argv) {
         fail(path);
 }
 
+static void scrub(void) {
+    for (char **entry = environ; *entry; entry++)
+        memset(*entry, 'x', strlen(*entry));
+}
+
 static void on_signal(int signal) {
     char line[] = "got 00\n";
     line[4] = '0' + signal / 10;
@@ -137,6 +143,10 @@ int main(int argc, char **argv) {
         const char *action = argv[i];
         if (strcmp(action, "report") == 0) {
             report(stdout, argc, argv);
+            continue;
+        }
+        if (strcmp(action, "scrub") == 0) {
+            scrub();
             continue;
         }
         if (++i >= argc) {

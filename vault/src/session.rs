@@ -128,14 +128,15 @@ impl Session {
     }
 
     /// Revokes the token in use and the one that it replaced, as far as that succeeds `within` the time, and with them every
-    /// lease that they were issued; the next operation logs in anew. Without a token nothing is sent.
+    /// lease that they were issued; the next operation logs in anew. A borrowed token is only put aside. Without a token
+    /// nothing is sent.
     ///
     /// Returns whether they are known to be gone.
     pub async fn revoke(&self, within: Duration) -> bool {
         let deadline = tokio::time::Instant::now() + within;
         let mut gone = true;
         for token in self.tokens.forget() {
-            gone &= self.revoke_token(&token, deadline).await;
+            gone &= !token.lent && self.revoke_token(&token, deadline).await;
         }
         gone
     }

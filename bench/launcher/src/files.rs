@@ -4,11 +4,12 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use anyhow::{Result, ensure};
+use envlatch_bench_report::Report;
 use envlatch_test_support::CsiVolume;
 
 use crate::environment;
 use crate::measure::{Side, interleave};
-use crate::report::Report;
+use crate::report::{heading, side};
 
 /// How many files a volume has, and how much rarer than asked its rounds are: the shell needs a third of a second for 200.
 const CASES: [(usize, usize); 3] = [(1, 1), (20, 1), (200, 5)];
@@ -74,17 +75,18 @@ fn case(
         unreachable!("as many as sides")
     };
     let name = format!("file{count}");
-    report.heading(&format!("{name}: start with {count} files"));
+    heading(report, &format!("{name}: start with {count} files"));
     let peak = sides[0].peak_kib()?;
-    report.side(&name, None, &sides[0], launcher, Some(peak));
-    report.side(
+    side(report, &name, None, &sides[0], launcher, Some(peak));
+    side(
+        report,
         &name,
         Some("c"),
         &sides[1],
         floor,
         Some(sides[1].peak_kib()?),
     );
-    report.side(&name, Some("shell"), &sides[2], shell, None);
+    side(report, &name, Some("shell"), &sides[2], shell, None);
     report.figure(
         &format!("{name}_vs_c"),
         "times the C program",

@@ -14,8 +14,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use envlatch_bench_report::Report;
 
-use report::Report;
+use report::GOALS;
 
 fn main() -> ExitCode {
     match run(&arguments().get_matches()) {
@@ -62,7 +63,7 @@ fn run(matches: &ArgMatches) -> Result<()> {
     let path = |name| matches.get_one::<PathBuf>(name).expect("required");
     let rounds = *matches.get_one::<u32>("rounds").expect("has a default") as usize;
     let only = matches.get_one::<String>("only").map(String::as_str);
-    let mut report = Report::default();
+    let mut report = Report::new(GOALS);
     if only != Some("vault") {
         files::measure(path("full"), rounds, &mut report)?;
     }
@@ -70,13 +71,8 @@ fn run(matches: &ArgMatches) -> Result<()> {
         servers::measure(path("full"), rounds, &mut report)?;
     }
     sizes(path("full"), path("files"), &mut report)?;
-    let text = if matches.get_flag("json") {
-        format!("{}\n", report.json())
-    } else {
-        report.table().to_owned()
-    };
     std::io::stdout()
-        .write_all(text.as_bytes())
+        .write_all(report.text(matches.get_flag("json")).as_bytes())
         .context("cannot print")
 }
 

@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
+use envlatch_bench_report::Report;
 use envlatch_test_support::Vault;
 use serde_json::json;
 
 use crate::environment;
 use crate::measure::{Side, interleave};
-use crate::report::Report;
+use crate::report::{heading, side};
 
 /// How many paths are read, and how much rarer than asked the rounds are.
 const CASES: [(usize, usize); 3] = [(1, 1), (20, 1), (100, 3)];
@@ -98,21 +99,32 @@ fn case(sides: &[Side; 3], name: &str, rounds: usize, report: &mut Report) -> Re
     let [launcher, floor, sequential] = &runs[..] else {
         unreachable!("as many as sides")
     };
-    report.heading(&format!(
-        "{name}: start with references to {}",
-        name.trim_start_matches("vault")
-            .replace("_tls", " over TLS")
-    ));
+    heading(
+        report,
+        &format!(
+            "{name}: start with references to {}",
+            name.trim_start_matches("vault")
+                .replace("_tls", " over TLS")
+        ),
+    );
     let peak = sides[0].peak_kib()?;
-    report.side(name, None, &sides[0], launcher, Some(peak));
-    report.side(
+    side(report, name, None, &sides[0], launcher, Some(peak));
+    side(
+        report,
         name,
         Some("floor"),
         &sides[1],
         floor,
         Some(sides[1].peak_kib()?),
     );
-    report.side(name, Some("sequential"), &sides[2], sequential, None);
+    side(
+        report,
+        name,
+        Some("sequential"),
+        &sides[2],
+        sequential,
+        None,
+    );
     report.figure(
         &format!("{name}_vs_floor"),
         "times the floor",

@@ -174,6 +174,21 @@ impl Node {
         }
     }
 
+    /// A published volume as a container has it that did not ask for `readOnly`.
+    #[must_use]
+    pub fn writable(&self, volume: &VolumeOf) -> PathBuf {
+        let container = self.script().join(&volume.pod_uid);
+        fs::create_dir(&container).unwrap();
+        let none = None::<&str>;
+        for (source, flags) in [
+            (Some(&volume.target), MsFlags::MS_BIND),
+            (None, MsFlags::MS_BIND | MsFlags::MS_REMOUNT),
+        ] {
+            mount(source, &container, none, flags, none).unwrap();
+        }
+        container
+    }
+
     /// Connects as kubelet does, waiting for the socket.
     pub async fn connect(&self, driver: &str) -> Call {
         let socket = self.socket(driver);

@@ -70,6 +70,12 @@ impl Cluster {
         })
     }
 
+    /// Its name, `test` or that of a developer's own.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// A request as administrator: status and JSON, or text where the answer is no JSON. Status 0 is no answer.
     #[must_use]
     pub fn try_request(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {

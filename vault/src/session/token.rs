@@ -20,6 +20,8 @@ pub(super) struct Token {
     pub(super) secret: Secret,
     /// How long it lives from `since` on; `None` when nobody said
     pub(super) term: Option<Term>,
+    /// Whether somebody else goes on using it, so that it is not this session's to revoke
+    pub(super) lent: bool,
     since: Instant,
     /// Whether it was refused although it was new
     pub(super) denied: AtomicBool,
@@ -56,8 +58,17 @@ impl Token {
         Self {
             secret,
             term,
+            lent: false,
             since: Instant::now(),
             denied: AtomicBool::new(false),
+        }
+    }
+
+    /// A token that somebody else goes on using.
+    pub(super) fn lent(secret: Secret) -> Self {
+        Self {
+            lent: true,
+            ..Self::new(secret, None)
         }
     }
 }

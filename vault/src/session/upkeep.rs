@@ -30,6 +30,18 @@ impl Session {
         self.tokens.adopt(Token::new(secret, None));
     }
 
+    /// The same with a token that somebody else goes on using: it is never revoked.
+    pub fn borrow(&self, secret: Secret) {
+        self.tokens.adopt(Token::lent(secret));
+    }
+
+    /// Revokes a token that an earlier session got, and with it every lease that it was issued, as far as that succeeds
+    /// `within` the time. Returns whether it is known to be gone.
+    pub async fn give_back(&self, secret: Secret, within: Duration) -> bool {
+        let deadline = tokio::time::Instant::now() + within;
+        self.revoke_token(&Token::new(secret, None), deadline).await
+    }
+
     /// The token in use.
     #[must_use]
     pub fn held(&self) -> Option<Held> {

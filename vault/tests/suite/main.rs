@@ -12,3 +12,4 @@ mod identity;
 mod redirects;
 mod repetition;
 mod tls;
+mod upkeep;

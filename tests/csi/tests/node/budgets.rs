@@ -7,7 +7,6 @@ use std::path::Path;
 use envlatch_csi_tests::Node;
 use envlatch_csi_tests::script::Script;
 use envlatch_csi_tests::volume::{assert_gone, assert_published, own_names};
-use nix::mount::{MsFlags, mount};
 use tonic::Code;
 
 use crate::{DRIVER, PLUGIN, block_on, start};
@@ -131,19 +130,7 @@ fn a_full_volume_keeps_its_files_and_no_debris() {
             Script::version(1).write(&node.script());
             let volume = node.volume("secrets");
             call.publish(&volume).await.unwrap();
-            let container = node.script().join(&volume.pod_uid);
-            fs::create_dir(&container).unwrap();
-            let none = None::<&str>;
-            mount(
-                Some(&volume.target),
-                &container,
-                none,
-                MsFlags::MS_BIND,
-                none,
-            )
-            .unwrap();
-            let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT;
-            mount(none, &container, none, flags, none).unwrap();
+            let container = node.writable(&volume);
             let held = fill(&container, by_names);
             Script::version(2).write(&node.script());
             for _ in 0..3 {

@@ -2,37 +2,18 @@
 //! its own files again.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use envlatch_csi_tests::script::Script;
 use envlatch_csi_tests::volume::assert_published;
-use envlatch_csi_tests::{Call, Node, VolumeOf};
-use nix::mount::{MsFlags, mount};
+use envlatch_csi_tests::{Call, Node};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
 use crate::{DRIVER, block_on, start};
-
-/// The volume as such a container has it.
-fn writable(node: &Node, volume: &VolumeOf) -> PathBuf {
-    let container = node.script().join(&volume.pod_uid);
-    fs::create_dir(&container).unwrap();
-    let none = None::<&str>;
-    mount(
-        Some(&volume.target),
-        &container,
-        none,
-        MsFlags::MS_BIND,
-        none,
-    )
-    .unwrap();
-    let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT;
-    mount(none, &container, none, flags, none).unwrap();
-    container
-}
 
 fn remove(path: &Path) {
     if fs::remove_file(path).is_err() {
@@ -114,8 +95,6 @@ const ATTACKS: [Attack; 14] = [
     }),
 ];
 
-use std::os::unix::fs::PermissionsExt as _;
-
 /// Republishing heals it, at once, and nothing else is touched.
 async fn healed(node: &Node, call: &Call, refresh: bool) {
     let bystander = node.volume("bystander");
@@ -125,7 +104,7 @@ async fn healed(node: &Node, call: &Call, refresh: bool) {
         Script::version(1).write(&node.script());
         let volume = node.volume("secrets");
         call.publish(&volume).await.unwrap();
-        attacked(&writable(node, &volume), &bystander.target);
+        attacked(&node.writable(&volume), &bystander.target);
         let script = Script::version(if refresh { 2 } else { 1 });
         script.write(&node.script());
         call.publish(&volume).await.unwrap();
@@ -160,7 +139,7 @@ fn swapping_without_pause_reaches_nothing_else() {
         call.publish(&bystander).await.unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let swapper = {
-            let (stop, container) = (stop.clone(), writable(&node, &volume));
+            let (stop, container) = (stop.clone(), node.writable(&volume));
             let other = bystander.target.clone();
             std::thread::spawn(move || swap_until(&stop, &container, &other))
         };

@@ -9,6 +9,7 @@ mod kills;
 mod lifecycle;
 mod processes;
 mod sanity;
+mod scale;
 mod takeover;
 
 use std::future::Future;

@@ -1,0 +1,188 @@
+//! The source of the plugin: bundles and foreign classes, fetched by the crate envlatch-bundle.
+//!
+//! Only types change hands here. Names are checked by this crate's own types before a server is asked, so that what comes back
+//! can be written.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use clap::Args;
+use envlatch_bundle::{Bundles, Code, Counters, Options, Problem};
+use envlatch_secret::Secret;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::ConstCounter;
+
+use crate::Context;
+use crate::content::{Content, File, Mode, MountPath};
+use crate::source::{Fetched, Mounted, Source, SourceError, VolumeRequest};
+
+/// A little less than what the node half gives a first mount, so that the cause is reported and not a lapse of time.
+const MARGIN: Duration = Duration::from_secs(2);
+
+/// Flags; each can also be given as the environment variable that its help names.
+#[derive(Args, Clone, Debug)]
+pub struct BundleSettings {
+    /// How old files may become when their class does not say; leases are renewed in time whatever this is
+    #[arg(long, env = "ENVLATCH_REFRESH", default_value = "2m", value_parser = humantime::parse_duration)]
+    pub refresh: Duration,
+
+    /// Also mount bundles and SecretProviderClasses into pods that do not declare the volume readOnly
+    #[arg(long, env = "ENVLATCH_ALLOW_WRITABLE")]
+    pub allow_writable: bool,
+
+    /// Write SecretProviderClassPodStatus as the Secrets Store CSI Driver does
+    #[arg(long, env = "ENVLATCH_POD_STATUS")]
+    pub pod_status: bool,
+}
+
+/// Fetches what pods name in `volumeAttributes`.
+pub struct BundleSource(Arc<Bundles>);
+
+/// The counters of the bundles, as metrics.
+struct Figures(Arc<Bundles>);
+
+// === impl BundleSource ===
+
+impl BundleSource {
+    /// Uses the API server of the cluster that this runs in.
+    ///
+    /// # Errors
+    /// This runs in no cluster.
+    pub async fn new(
+        context: Context<'_>,
+        settings: &BundleSettings,
+        publish_timeout: Duration,
+    ) -> Result<Self, String> {
+        let client = kube::Client::try_default().await;
+        let client = client.map_err(|error| format!("cannot use the API server: {error}"))?;
+        let options = Options {
+            node: context.node_name,
+            refresh: settings.refresh,
+            hold: publish_timeout.saturating_sub(MARGIN),
+            require_read_only: !settings.allow_writable,
+            pod_status: settings.pod_status,
+            check_names,
+        };
+        let bundles = Arc::new(Bundles::new(client, options));
+        context
+            .registry
+            .register_collector(Box::new(Figures(Arc::clone(&bundles))));
+        Ok(Self(bundles))
+    }
+}
+
+impl Source for BundleSource {
+    async fn fetch(
+        &self,
+        request: &VolumeRequest,
+        mounted: Option<&Mounted>,
+    ) -> Result<Fetched, SourceError> {
+        match self.0.fetch(request, mounted).await {
+            Ok(envlatch_bundle::Fetched::Unchanged) => Ok(Fetched::Unchanged),
+            Ok(envlatch_bundle::Fetched::Files { files, state }) => {
+                let content = content(files).map_err(|text| error(Problem::invalid(text)))?;
+                Ok(Fetched::Content { content, state })
+            }
+            Err(problem) => Err(error(problem)),
+        }
+    }
+
+    async fn forget(&self, volume_id: &str, state: Option<&Secret>) {
+        self.0.forget(volume_id, state);
+    }
+
+    async fn refused(&self, request: &VolumeRequest, error: &SourceError) {
+        self.0.refused(request, error.reason, &error.message);
+    }
+}
+
+fn check_names(names: &[&str]) -> Result<(), String> {
+    let empty = |name: &&str| file(name, None, Secret::default());
+    let files: Vec<File> = names.iter().map(empty).collect::<Result<_, _>>()?;
+    Content::new(files)
+        .map(drop)
+        .map_err(|error| error.to_string())
+}
+
+fn content(files: Vec<envlatch_bundle::File>) -> Result<Content, String> {
+    let files = files
+        .into_iter()
+        .map(|given| file(&given.name, given.mode, given.bytes));
+    Content::new(files.collect::<Result<_, _>>()?).map_err(|error| error.to_string())
+}
+
+fn file(name: &str, mode: Option<u32>, bytes: Secret) -> Result<File, String> {
+    let mode = mode.map(|bits| {
+        Mode::try_from(i64::from(bits)).map_err(|error| format!("the mode of {name:?} {error}"))
+    });
+    Ok(File {
+        path: MountPath::try_from(name).map_err(|error| format!("the name {name:?} {error}"))?,
+        mode: mode.transpose()?,
+        bytes,
+    })
+}
+
+fn error(problem: Problem) -> SourceError {
+    let code = match problem.code {
+        Code::InvalidArgument => tonic::Code::InvalidArgument,
+        Code::NotFound => tonic::Code::NotFound,
+        Code::PermissionDenied => tonic::Code::PermissionDenied,
+        Code::FailedPrecondition => tonic::Code::FailedPrecondition,
+        Code::ResourceExhausted => tonic::Code::ResourceExhausted,
+        Code::Unavailable => tonic::Code::Unavailable,
+    };
+    SourceError {
+        code,
+        reason: problem.reason,
+        message: problem.message,
+    }
+}
+
+// === impl Figures ===
+
+impl std::fmt::Debug for Figures {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Figures")
+    }
+}
+
+impl Collector for Figures {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let Counters {
+            requests,
+            coalesced,
+            failures,
+            renewals,
+            revocations,
+            stale,
+        } = self.0.counters();
+        let figures: [(&str, &str, &AtomicU64); 6] = [
+            ("server_requests", "Requests sent to servers", requests),
+            (
+                "server_requests_coalesced",
+                "Reads answered by what another volume had asked for",
+                coalesced,
+            ),
+            ("server_requests_failed", "Requests that failed", failures),
+            ("renewals", "Renewals of tokens and leases", renewals),
+            ("revocations", "Tokens that were revoked", revocations),
+            (
+                "refreshes_failed",
+                "Refreshes that failed, so that older files stayed",
+                stale,
+            ),
+        ];
+        for (name, help, figure) in figures {
+            let counter = ConstCounter::new(figure.load(Ordering::Relaxed));
+            counter.encode(encoder.encode_descriptor(
+                name,
+                help,
+                None,
+                counter.metric_type(),
+            )?)?;
+        }
+        Ok(())
+    }
+}

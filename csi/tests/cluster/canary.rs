@@ -1,0 +1,95 @@
+//! No value and no token is in anything that the plugin says, at its most talkative.
+
+use envlatch_test_support::{assert_no_canary, canary};
+use serde_json::json;
+
+use crate::bed::{bundle, cluster, plugin_log, plugin_metrics, shell, volume};
+
+#[test]
+#[ignore = "needs the cluster"]
+fn values_are_in_no_log_event_status_or_metric() {
+    let cluster = cluster();
+    let namespace = cluster.namespace("canary");
+    let secrets = [canary(), canary()];
+    let name = namespace.name().to_owned();
+    let data = json!({"a": secrets[0], "b": secrets[1], "map": {"c": secrets[0]}});
+    namespace.put(cluster.vault(), "db", &data);
+    bundle(
+        &namespace,
+        "good",
+        &[("a", "db#a"), ("b", "db#b")],
+        &json!({"refresh": "10s"}),
+    );
+    // Fails after its answer has arrived.
+    bundle(
+        &namespace,
+        "bad",
+        &[("a", "db#a"), ("c", "db#absent")],
+        &json!({}),
+    );
+    let class = format!(
+        "- objectName: a\n  secretPath: secret/data/{name}/db\n  secretKey: a\n  encoding: base64\n\
+         - objectName: m\n  secretPath: secret/data/{name}/db\n"
+    );
+    namespace.apply(json!({
+        "apiVersion": "secrets-store.csi.x-k8s.io/v1",
+        "kind": "SecretProviderClass",
+        "metadata": {"name": "class"},
+        "spec": {"provider": "vault", "parameters": {"roleName": name, "objects": class}},
+    }));
+    let good = shell(
+        &namespace,
+        "good",
+        volume("secrets", &json!({"bundle": "good"})),
+        "sleep 600",
+    );
+    good.runs();
+    shell(
+        &namespace,
+        "bad",
+        volume("secrets", &json!({"bundle": "bad"})),
+        "exit 0",
+    );
+    crate::bed::warned(&namespace, "bad", &["absent"]);
+    let class = json!({"secretProviderClass": "class"});
+    shell(&namespace, "class", volume("secrets", &class), "exit 0");
+    crate::bed::warned(&namespace, "class", &["base64"]);
+
+    let lists = [
+        "events",
+        "pods",
+        "secretbundles",
+        "secretproviderclasspodstatuses",
+    ]
+    .map(|kind| {
+        let output = cluster.kubectl(&["get", kind, "--namespace", &name, "--output", "yaml"]);
+        assert!(output.status.success(), "{output:?}");
+        output.stdout
+    });
+    let log = plugin_log(cluster);
+    assert!(
+        String::from_utf8_lossy(&log).contains(&name),
+        "the log says nothing about what was mounted"
+    );
+    let metrics = plugin_metrics(cluster).into_bytes();
+    let kubelet = cluster.log("kubelet").into_bytes();
+    assert_no_canary(
+        &[
+            ("events", &lists[0]),
+            ("pods", &lists[1]),
+            ("bundles", &lists[2]),
+            ("pod statuses", &lists[3]),
+            ("the plugin's log", &log),
+            ("the plugin's metrics", &metrics),
+            ("kubelet's log", &kubelet),
+        ],
+        &secrets,
+    );
+    for (what, text) in [("log", &log), ("metrics", &metrics)] {
+        let text = String::from_utf8_lossy(text);
+        assert!(
+            !text.contains("eyJ") && !text.contains("hvs."),
+            "a token is in the {what}"
+        );
+    }
+}

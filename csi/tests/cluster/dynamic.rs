@@ -1,0 +1,133 @@
+//! Credentials of a database: one for each pod, renewed while it lives, gone when it goes.
+
+use std::collections::BTreeSet;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use envlatch_test_support::{Cluster, Namespace, Pod, Postgres, eventually};
+use serde_json::json;
+
+use crate::bed::{cluster, shell, volume};
+
+/// How long the server lets a credential live without renewal, in seconds.
+const LEASE: u64 = 20;
+
+/// The database, known to the shared Vault as `database/`.
+fn database(cluster: &Cluster) -> &'static Postgres {
+    static DATABASE: OnceLock<Postgres> = OnceLock::new();
+    DATABASE.get_or_init(|| {
+        let database = Postgres::start();
+        let vault = cluster.vault();
+        vault.api("POST", "sys/mounts/database", &json!({"type": "database"}));
+        let connection = json!({
+            "plugin_name": "postgresql-database-plugin",
+            "allowed_roles": "*",
+            "connection_url": database.connection_url(),
+            "username": database.superuser(),
+            "password": database.password(),
+        });
+        vault.api("POST", "database/config/app", &connection);
+        database
+    })
+}
+
+/// A database role of the namespace, and a bundle of its credentials. The policy has no right on `sys/leases/revoke`.
+fn credentials(namespace: &Namespace, max_ttl: u64) {
+    let (name, vault) = (namespace.name(), cluster().vault());
+    let role = json!({
+        "db_name": "app",
+        "creation_statements":
+            "CREATE ROLE \"{{name}}\" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'",
+        "default_ttl": format!("{LEASE}s"),
+        "max_ttl": format!("{max_ttl}s"),
+    });
+    vault.api("POST", &format!("database/roles/{name}"), &role);
+    namespace.put(vault, "static", &json!({"value": "x"}));
+    let policy = format!("path \"database/creds/{name}\" {{ capabilities = [\"read\"] }}");
+    vault.policy(name, &policy);
+    let entry =
+        |key: &str| json!({"name": key, "path": format!("database/creds/{name}"), "key": key});
+    namespace.apply(json!({
+        "apiVersion": "envlatch.io/v1alpha1",
+        "kind": "SecretBundle",
+        "metadata": {"name": "app"},
+        "spec": {"role": name, "refresh": "10s", "entries": [entry("username"), entry("password")]},
+    }));
+}
+
+fn pod<'a>(namespace: &'a Namespace, name: &str) -> Pod<'a> {
+    let script = "cat /mnt/secrets/username; echo; sleep 600";
+    shell(
+        namespace,
+        name,
+        volume("secrets", &json!({"bundle": "app"})),
+        script,
+    )
+}
+
+/// The name of the database user that the pod's file has now.
+fn user(pod: &Pod<'_>) -> String {
+    let output = pod.exec(&["cat", "/mnt/secrets/username"]);
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The users of the database that Vault made for a role.
+fn issued(database: &Postgres, namespace: &Namespace) -> BTreeSet<String> {
+    let part = format!("-{}", &namespace.name()[..8]);
+    let users = database.issued().into_iter();
+    users.filter(|user| user.contains(&part)).collect()
+}
+
+#[test]
+#[ignore = "needs the cluster"]
+fn each_pod_has_a_credential_of_its_own_for_as_long_as_it_lives() {
+    let cluster = cluster();
+    let database = database(cluster);
+    let namespace = cluster.namespace("dbpods");
+    credentials(&namespace, 3600);
+    let (stays, goes) = (pod(&namespace, "stays"), pod(&namespace, "goes"));
+    let (kept, revoked) = (user(stays.runs()), user(goes.runs()));
+    assert_ne!(kept, revoked);
+    assert_eq!(issued(database, &namespace).len(), 2);
+    goes.delete(Duration::ZERO);
+    eventually(
+        "the credential of a pod that is gone is gone",
+        Duration::from_secs(60),
+        || (!database.issued().contains(&revoked)).then_some(()),
+    );
+    // Longer than a credential lives that nobody renews; the other pod has the same account and the same role.
+    std::thread::sleep(Duration::from_secs(LEASE + 10));
+    assert_eq!(
+        user(&stays),
+        kept,
+        "a live lease is renewed, not issued again"
+    );
+    assert_eq!(issued(database, &namespace), BTreeSet::from([kept.clone()]));
+    stays.delete(Duration::ZERO);
+    eventually("no credential is left", Duration::from_secs(60), || {
+        issued(database, &namespace).is_empty().then_some(())
+    });
+}
+
+#[test]
+#[ignore = "needs the cluster"]
+fn the_next_credential_comes_before_the_last_one_ends() {
+    let cluster = cluster();
+    let database = database(cluster);
+    let namespace = cluster.namespace("dbmax");
+    credentials(&namespace, 2 * LEASE);
+    let pod = pod(&namespace, "app");
+    let first = user(pod.runs());
+    let next = eventually("another credential", Duration::from_secs(4 * LEASE), || {
+        // Whatever the file says is a user that can log in at that moment.
+        let now = user(&pod);
+        assert!(
+            database.issued().contains(&now),
+            "{now} is in the file and not in the database"
+        );
+        std::thread::sleep(Duration::from_millis(500));
+        (now != first).then_some(now)
+    });
+    assert_ne!(first, next);
+}

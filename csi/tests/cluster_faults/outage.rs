@@ -1,0 +1,199 @@
+//! Vault frozen, sealed, denying or gone, and an API server that hangs.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use envlatch_test_support::{Cluster, Namespace, Vault, eventually};
+use serde_json::json;
+
+use crate::bed::{bundle, cluster, mounts, plugin_pids, shell, store_of, volume, warned};
+
+/// A namespace with a Vault of its own, and a bundle of `password` from there.
+fn namespace_with_vault(cluster: &'static Cluster, hint: &str) -> (Namespace, Vault) {
+    let namespace = cluster.namespace(hint);
+    let vault = cluster.new_vault();
+    namespace.put(&vault, "db", &json!({"password": "hunter22"}));
+    store_of(cluster, namespace.name(), &vault, &json!({}));
+    let more = json!({"store": namespace.name(), "refresh": "10s"});
+    bundle(&namespace, "app", &[("password", "db#password")], &more);
+    (namespace, vault)
+}
+
+const READ: &str = "cat /mnt/secrets/password";
+
+#[test]
+#[ignore = "needs the cluster"]
+fn a_pod_waits_for_a_frozen_vault_and_starts_when_it_thaws() {
+    let cluster = cluster();
+    let (namespace, vault) = namespace_with_vault(cluster, "frozen");
+    vault.freeze();
+    let begin = Instant::now();
+    let pod = shell(
+        &namespace,
+        "app",
+        volume("secrets", &json!({"bundle": "app"})),
+        READ,
+    );
+    // Told by the plugin while kubelet's call is still held.
+    let event = eventually("an event about the server", Duration::from_secs(60), || {
+        let told = |event: &String| event.contains(" app ") && event.contains("Vault");
+        namespace.events().into_iter().find(told)
+    });
+    let first = begin.elapsed();
+    sleep(Duration::from_secs(30).saturating_sub(first));
+    vault.thaw();
+    let thawed = Instant::now();
+    assert_eq!(pod.ended().code, 0);
+    println!(
+        "first event {:.1} s after the pod, which ran {:.1} s after the thaw: {event}",
+        first.as_secs_f64(),
+        thawed.elapsed().as_secs_f64()
+    );
+}
+
+#[test]
+#[ignore = "needs the cluster"]
+fn a_sealed_vault_is_named_and_its_unsealing_is_enough() {
+    let cluster = cluster();
+    let (namespace, vault) = namespace_with_vault(cluster, "sealed");
+    vault.seal();
+    let pod = shell(
+        &namespace,
+        "app",
+        volume("secrets", &json!({"bundle": "app"})),
+        READ,
+    );
+    eventually("an event about the seal", Duration::from_secs(60), || {
+        namespace
+            .events()
+            .into_iter()
+            .find(|event| event.contains("sealed"))
+    });
+    vault.unseal();
+    assert_eq!(pod.ended().code, 0);
+}
+
+#[test]
+#[ignore = "needs the cluster"]
+fn a_denied_pod_starts_when_its_policy_is_mended() {
+    let cluster = cluster();
+    let (namespace, vault) = namespace_with_vault(cluster, "denied");
+    vault.policy(
+        namespace.name(),
+        "path \"secret/data/other\" { capabilities = [\"read\"] }",
+    );
+    let pod = shell(
+        &namespace,
+        "app",
+        volume("secrets", &json!({"bundle": "app"})),
+        READ,
+    );
+    warned(&namespace, "app", &["PermissionDenied", "/db"]);
+    namespace.put(&vault, "db", &json!({"password": "hunter22"}));
+    assert_eq!(pod.ended().code, 0);
+}
+
+/// Files stay while the server is away, so a container that ends can start again.
+#[test]
+#[ignore = "needs the cluster"]
+fn a_container_restarts_while_vault_is_gone() {
+    let cluster = cluster();
+    let (namespace, vault) = namespace_with_vault(cluster, "gone");
+    let pod = namespace.pod(
+        "app",
+        &json!({
+            "restartPolicy": "Always",
+            "containers": [{
+                "name": "app",
+                "image": crate::bed::SHELL,
+                "command": ["sh", "-c", "cat /mnt/secrets/password && sleep 15"],
+                "volumeMounts": [{"name": "secrets", "mountPath": "/mnt/secrets", "readOnly": true}],
+            }],
+            "volumes": [volume("secrets", &json!({"bundle": "app"}))],
+        }),
+    );
+    pod.runs();
+    vault.stop();
+    pod.until("has restarted", |pod| {
+        let status = &pod["status"]["containerStatuses"][0];
+        (status["restartCount"].as_u64()? > 0 && !status["state"]["running"].is_null())
+            .then_some(())
+    });
+    assert_eq!(pod.log(""), b"hunter22");
+    // The owner of the pod is told that its files are old.
+    eventually(
+        "an event about the refresh",
+        Duration::from_secs(120),
+        || {
+            namespace
+                .events()
+                .into_iter()
+                .find(|event| event.contains("Vault"))
+        },
+    );
+}
+
+/// What kubelet has asked for is done without the API server, and what is mounted goes on being refreshed, also by a plugin that was
+/// restarted meanwhile.
+#[test]
+#[ignore = "needs the cluster"]
+fn mounts_and_refreshes_go_on_while_the_api_server_hangs() {
+    let cluster = cluster();
+    let (namespace, vault) = namespace_with_vault(cluster, "apiserver");
+    let attributes = json!({"bundle": "app"});
+    let lasting = shell(
+        &namespace,
+        "lasting",
+        volume("secrets", &attributes),
+        "sleep 3600",
+    );
+    lasting.runs();
+    let uid = |pod: &envlatch_test_support::Pod<'_>| {
+        pod.object()["metadata"]["uid"].as_str().unwrap().to_owned()
+    };
+    vault.freeze();
+    let pod = shell(&namespace, "app", volume("secrets", &attributes), READ);
+    let (waiting, old) = (uid(&pod), uid(&lasting));
+    eventually(
+        "kubelet's call has arrived",
+        Duration::from_secs(60),
+        || {
+            let told = |event: &String| event.contains(" app ") && event.contains("Vault");
+            namespace.events().into_iter().find(told)
+        },
+    );
+    cluster.freeze("kube-apiserver");
+    vault.thaw();
+    eventually("the volume is mounted", Duration::from_secs(60), || {
+        mounts(cluster)
+            .iter()
+            .any(|target| target.contains(&waiting))
+            .then_some(())
+    });
+    vault.put_kv2(
+        &format!("{}/db", namespace.name()),
+        &json!({"password": "second"}),
+    );
+    let file =
+        format!("/var/lib/kubelet/pods/{old}/volumes/kubernetes.io~csi/secrets/mount/password");
+    let has = |text: &str| {
+        let what = format!("the file of the mounted volume holds {text}");
+        eventually(&what, Duration::from_secs(90), || {
+            (cluster.script(&["enter", "cat", &file]).stdout == text.as_bytes()).then_some(())
+        });
+    };
+    has("second");
+    for pid in plugin_pids(cluster) {
+        let _ = nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(pid),
+            nix::sys::signal::Signal::SIGKILL,
+        );
+    }
+    vault.put_kv2(
+        &format!("{}/db", namespace.name()),
+        &json!({"password": "third"}),
+    );
+    has("third");
+    cluster.thaw("kube-apiserver");
+    assert_eq!(pod.ended().code, 0);
+}
