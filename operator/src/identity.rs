@@ -113,7 +113,7 @@ fn refused(namespace: &str, account: &str, error: Error) -> Problem {
         Error::Api(status) if status.code == 403 => (
             Code::PermissionDenied,
             format!(
-                "the operator may not make tokens of service account {namespace}/{account}; list it in the chart's operator.serviceAccounts"
+                "the operator may not make tokens of service account {namespace}/{account}; list it in the chart's operator.namespaces"
             ),
         ),
         Error::Api(status) => (

@@ -30,7 +30,7 @@ use crate::write::{self, api_problem};
 use place::Place;
 
 /// How long the server has for one turn.
-const FETCH: Duration = Duration::from_secs(30);
+const FETCH: Duration = Duration::from_secs(10);
 /// What is added to the time of a renewal, so that its outcome is seen.
 const SETTLE: Duration = Duration::from_secs(2);
 /// Those who wait for a store do not all come at once.

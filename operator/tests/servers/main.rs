@@ -7,6 +7,7 @@ mod bed;
 mod faults;
 mod leases;
 mod restarts;
+mod rights;
 
 use std::thread::sleep;
 use std::time::Duration;
