@@ -47,32 +47,30 @@ impl Gates {
         self.gates().remove(store);
     }
 
-    /// What a request to `store` failed with. Returns whether that is a state of the store.
-    pub(crate) fn failed(&self, store: &str, problem: &Problem) -> bool {
+    /// What a request to `store` failed with, in the words of whoever found out first; `None` when that is no state of the store.
+    pub(crate) fn failed(&self, store: &str, problem: &Problem) -> Option<Problem> {
         let is_of_store = matches!(
             problem.reason,
             "VaultSealed" | "VaultStandby" | "VaultRateLimited" | "VaultUnreachable"
         );
-        if is_of_store {
-            let mut gates = self.gates();
-            let now = Instant::now();
-            let earlier = gates.get(store);
-            let pause = match earlier {
-                // Requests that were under way together fail together, and count once.
-                Some(gate) if gate.until > now + gate.pause / 2 && gate.problem == *problem => {
-                    gate.pause
-                }
-                Some(gate) => (gate.pause * 2).min(PAUSE.1),
-                None => PAUSE.0,
-            };
-            let gate = Gate {
-                until: now + pause,
-                pause,
-                problem: problem.clone(),
-            };
-            gates.insert(store.to_owned(), gate);
+        if !is_of_store {
+            return None;
         }
-        is_of_store
+        let mut gates = self.gates();
+        let now = Instant::now();
+        let pause = match gates.get(store) {
+            // Requests that were under way together fail together, and count once.
+            Some(gate) if gate.until > now => return Some(gate.problem.clone()),
+            Some(gate) => (gate.pause * 2).min(PAUSE.1),
+            None => PAUSE.0,
+        };
+        let gate = Gate {
+            until: now + pause,
+            pause,
+            problem: problem.clone(),
+        };
+        gates.insert(store.to_owned(), gate);
+        Some(problem.clone())
     }
 
     /// How many stores are left alone.
@@ -97,9 +95,11 @@ mod tests {
         let gates = Gates::default();
         let sealed = Problem::new(Code::Unavailable, "VaultSealed", "sealed");
         let denied = Problem::new(Code::PermissionDenied, "VaultPermissionDenied", "denied");
-        assert!(!gates.failed("main", &denied));
+        assert_eq!(gates.failed("main", &denied), None);
         assert!(gates.check("main").is_ok());
-        assert!(gates.failed("main", &sealed));
+        assert_eq!(gates.failed("main", &sealed), Some(sealed.clone()));
+        let late = Problem::new(Code::Unavailable, "VaultUnreachable", "late");
+        assert_eq!(gates.failed("main", &late), Some(sealed.clone()));
         let (until, problem) = gates.check("main").unwrap_err();
         assert_eq!(problem, sealed);
         assert!(gates.check("other").is_ok());

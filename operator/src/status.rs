@@ -89,16 +89,19 @@ fn condition(
     now: Timestamp,
 ) -> Condition {
     let status = if holds { "True" } else { "False" };
-    let same = earlier
+    let before = earlier
         .and_then(|earlier| earlier.conditions.iter().find(|one| one.type_ == type_))
-        .filter(|earlier| earlier.status == status);
+        .filter(|before| before.status == status);
+    // The words of one failure differ from attempt to attempt, in how often it was tried for instance.
+    let told =
+        before.filter(|before| before.reason == reason && before.observed_generation == generation);
     Condition {
         type_: type_.to_owned(),
         status: status.to_owned(),
         reason: reason.to_owned(),
-        message: message.to_owned(),
+        message: told.map_or_else(|| message.to_owned(), |before| before.message.clone()),
         observed_generation: generation,
-        last_transition_time: same.map_or(Time(seconds(now)), |earlier| {
+        last_transition_time: before.map_or(Time(seconds(now)), |earlier| {
             earlier.last_transition_time.clone()
         }),
     }

@@ -181,11 +181,20 @@ impl Turn<'_> {
             .fetcher
             .fetch(plan, access, &holder, logins, urgency, deadline)
             .await;
-        match &outcome {
-            Err(problem) if operator.gates.failed(&name, problem) => {}
-            _ => operator.gates.open(&name),
+        match outcome {
+            Ok(gathered) => {
+                operator.gates.open(&name);
+                Ok(gathered)
+            }
+            Err(problem) => match operator.gates.failed(&name, &problem) {
+                Some(of_store) => Err(of_store.into()),
+                None if problem.is_transient() => Err(problem.into()),
+                None => {
+                    operator.gates.open(&name);
+                    Err(problem.into())
+                }
+            },
         }
-        Ok(outcome?)
     }
 
     /// Writes what was gathered, unless it is there already. An error says whether something that was issued is journalled.

@@ -13,17 +13,15 @@ use crate::bed::{BUNDLES, Bed, SECRETS, SOON, condition};
 fn a_sealed_server_leaves_the_secret_and_is_not_asked_by_everybody() {
     let bed = Bed::new();
     bed.vault.put_kv2("app", &json!({"key": "one"}));
+    bed.vault.put_kv2("other", &json!({"key": "one"}));
+    // What was read a moment ago would do for somebody new.
+    let other = json!({"entries": [{"name": "key", "path": "secret/data/other", "key": "key"}]});
     let _operator = bed.operator("a");
     bed.sync("app", "app", &json!({}), &json!({}));
     bed.until("app", "Synced");
     bed.vault.seal();
     for n in 0..20 {
-        bed.sync(
-            &format!("new-{n}"),
-            &format!("new-{n}"),
-            &json!({}),
-            &json!({}),
-        );
+        bed.sync(&format!("new-{n}"), &format!("new-{n}"), &other, &json!({}));
     }
     bed.patch(
         &format!("{BUNDLES}/app"),

@@ -2,7 +2,6 @@
 
 use envlatch_test_support::{chart, helm};
 use serde_json::{Value, json};
-use ureq::Agent;
 
 use crate::bed::{BUNDLES, Bed, SECRETS};
 
@@ -59,39 +58,6 @@ fn own_token(bed: &Bed) -> String {
     let path = "/api/v1/namespaces/envlatch/serviceaccounts/e-operator/token";
     let answer = bed.kubernetes.api("POST", path, &request);
     answer["status"]["token"].as_str().unwrap().to_owned()
-}
-
-/// The status of a request with this token.
-fn asks(bed: &Bed, token: &str, method: &str, path: &str, body: &Value) -> (u16, String) {
-    let ca = ureq::tls::Certificate::from_pem(bed.kubernetes.ca_pem().as_bytes()).unwrap();
-    let tls =
-        ureq::tls::TlsConfig::builder().root_certs(ureq::tls::RootCerts::new_with_certs(&[ca]));
-    let agent: Agent = Agent::config_builder()
-        .tls_config(tls.build())
-        .http_status_as_error(false)
-        .build()
-        .into();
-    let content = if method == "PATCH" {
-        "application/merge-patch+json"
-    } else {
-        "application/json"
-    };
-    let request = ureq::http::Request::builder()
-        .method(method)
-        .uri(format!("{}{path}", bed.kubernetes.address()))
-        .header("authorization", format!("Bearer {token}"))
-        .header("content-type", content)
-        .body(if body.is_null() {
-            String::new()
-        } else {
-            body.to_string()
-        })
-        .unwrap();
-    let mut answer = agent.run(request).unwrap();
-    (
-        answer.status().as_u16(),
-        answer.body_mut().read_to_string().unwrap(),
-    )
 }
 
 #[test]
@@ -209,9 +175,11 @@ fn the_charts_rights_are_enough_and_no_more() {
         ),
         ("a bundle", "POST", BUNDLES.to_owned(), json!({})),
     ] {
-        let (status, answer) = asks(&bed, &token, method, &path, &body);
+        let (status, answer) = bed.kubernetes.send_as(&token, method, &path, &body);
         assert!(matches!(status, 403 | 422), "{what}: {status} {answer}");
     }
-    let (status, answer) = asks(&bed, &token, "POST", &tokens("app"), &of("vault", 600));
+    let (status, answer) =
+        bed.kubernetes
+            .send_as(&token, "POST", &tokens("app"), &of("vault", 600));
     assert_eq!(status, 201, "{answer}");
 }
