@@ -1,7 +1,5 @@
 //! Every volume of the node, and the one way to fill them.
 
-mod gather;
-
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,17 +12,17 @@ use tokio::time::{Instant, sleep};
 use crate::class::{Class, ClassName, Kind};
 use crate::classes::Classes;
 use crate::events::Events;
+use crate::fetcher::{Fetcher, identity};
 use crate::follow::Latest;
+use crate::holder::Holder;
 use crate::journal::State;
 use crate::limit::Urgency;
 use crate::plan::Plan;
 use crate::pod_status;
 use crate::problem::{Code, Problem};
-use crate::render::{File, files};
+use crate::render::File;
 use crate::request::VolumeRequest;
-use crate::revoker::Revoker;
-use crate::server::{Counters, Servers};
-use crate::shared::SharedLogins;
+use crate::server::Counters;
 use crate::store::{choose, grant};
 use crate::volume::{Live, Volume};
 
@@ -82,9 +80,7 @@ pub struct Bundles {
     client: kube::Client,
     options: Options,
     classes: Classes,
-    servers: Servers,
-    shared: SharedLogins,
-    revoker: Revoker,
+    fetcher: Fetcher,
     events: Events,
     volumes: Mutex<HashMap<String, Arc<Volume>>>,
 }
@@ -102,14 +98,11 @@ impl Bundles {
     /// Nothing is asked before the first volume. Must be called in a tokio runtime.
     #[must_use]
     pub fn new(client: kube::Client, options: Options) -> Self {
-        let servers = Servers::default();
         Self {
             classes: Classes::new(client.clone()),
-            events: Events::new(client.clone(), options.node.clone()),
-            revoker: Revoker::start(Arc::clone(&servers.counters)),
-            shared: SharedLogins::default(),
+            events: Events::new(client.clone(), "envlatch.io/csi", options.node.clone()),
+            fetcher: Fetcher::start(),
             volumes: Mutex::default(),
-            servers,
             client,
             options,
         }
@@ -118,7 +111,7 @@ impl Bundles {
     /// What was asked of servers so far.
     #[must_use]
     pub fn counters(&self) -> &Counters {
-        &self.servers.counters
+        self.fetcher.counters()
     }
 
     /// The files of a volume that is to be mounted, or a refresh of one that is. A first mount is held while the server is away; a
@@ -158,7 +151,10 @@ impl Bundles {
                     )
                     .await;
                 if let Err(problem) = &outcome {
-                    self.servers.counters.stale.fetch_add(1, Ordering::Relaxed);
+                    self.fetcher
+                        .counters()
+                        .stale
+                        .fetch_add(1, Ordering::Relaxed);
                     live.failed(self.options.refresh);
                     self.events
                         .warn(&request.pod, "the files are kept as they are", problem);
@@ -176,24 +172,23 @@ impl Bundles {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(volume_id);
-        let mut sessions = volume.map(|volume| volume.sessions()).unwrap_or_default();
-        if sessions.is_empty()
+        let had = volume.is_some_and(|volume| self.fetcher.forget(volume_id, &volume.logins));
+        if !had
             && let Some(session) = state
                 .and_then(State::of_bytes)
                 .and_then(|state| self.journalled_session(&state))
         {
-            sessions.push(session);
+            self.fetcher.revoke(session);
         }
-        for session in sessions {
-            self.revoker.revoke(session);
-        }
-        self.shared.leave(volume_id, None, &self.revoker);
     }
 
     /// Files were fetched and could not be written: tells the user.
     pub fn refused(&self, request: &VolumeRequest, reason: &'static str, message: &str) {
         let problem = Problem::new(Code::ResourceExhausted, reason, message);
-        self.servers.counters.stale.fetch_add(1, Ordering::Relaxed);
+        self.fetcher
+            .counters()
+            .stale
+            .fetch_add(1, Ordering::Relaxed);
         self.events
             .warn(&request.pod, "the files are kept as they are", &problem);
     }
@@ -206,11 +201,11 @@ impl Bundles {
         };
         let token = abandoned.private_token();
         let in_force = state(&mounted.state).and_then(|state| state.private_token());
-        if token.is_none() || token == in_force || volume.has_private() {
+        if token.is_none() || token == in_force || volume.logins.has_private() {
             return;
         }
         if let Some(session) = self.journalled_session(&abandoned) {
-            self.revoker.revoke(session);
+            self.fetcher.revoke(session);
         }
     }
 
@@ -254,10 +249,7 @@ impl Bundles {
         let Target { class, store, plan } = self.resolve(name, live).await?;
         let interval = plan.refresh.unwrap_or(self.options.refresh);
         let access = grant(&plan.claim, &store, &request.pod.namespace)?;
-        let identity = gather::identity(&access);
-        let ends_soon = volume
-            .private(&identity)
-            .is_some_and(|private| private.must_be_replaced());
+        let ends_soon = volume.logins.must_be_replaced(&access);
         if intact == Some(true)
             && !ends_soon
             && !live.is_due(&request.volume_id, &class, &store, interval)
@@ -269,24 +261,34 @@ impl Bundles {
         } else {
             Urgency::Refresh
         };
-        let gathered = self
+        let holder = Holder {
+            id: &request.volume_id,
+            namespace: &request.pod.namespace,
+            service_account: &request.pod.service_account,
+            token: request.token(&access)?,
+        };
+        let (fetcher, logins) = (&self.fetcher, &volume.logins);
+        let gathered = fetcher
             .gather(
                 &plan,
                 &access,
-                request,
-                volume,
+                &holder,
+                logins,
                 live.state.as_ref(),
                 urgency,
                 deadline,
             )
             .await?;
-        let files = files(&plan, |entry| gathered.answer(&entry.ask))
-            .inspect_err(|_| gathered.give_up(volume, &self.revoker))?;
-        self.check_names(files.iter().map(|file| file.name.as_str()))
-            .inspect_err(|_| gathered.give_up(volume, &self.revoker))?;
-        let replaced = gathered.keep(volume, &self.revoker, identity.clone());
+        let files = gathered
+            .files(&plan)
+            .and_then(|files| {
+                self.check_names(files.iter().map(|file| file.name.as_str()))?;
+                Ok(files)
+            })
+            .inspect_err(|_| fetcher.give_up(&gathered, logins))?;
+        let replaced = fetcher.keep(&gathered, logins);
         let previous = live.state.take();
-        let private = volume.private(&identity);
+        let private = logins.private(&identity(&access));
         let state = State::new(
             class,
             store,
@@ -384,7 +386,7 @@ impl Bundles {
         let private = state.private.as_ref()?;
         let plan = state.class.plan().ok()?;
         let access = grant(&plan.claim, &state.store, &state.class.namespace).ok()?;
-        let server = self.servers.get(&access).ok()?;
+        let server = self.fetcher.server(&access).ok()?;
         Some(Arc::new(Session::new(
             server.client.clone(),
             Auth::Token(private.token()),

@@ -1,4 +1,4 @@
-//! What users are told beside kubelet's own event: on the pod, rate limited, and never waited for.
+//! What users are told in events: rate limited, and never waited for.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -21,74 +21,103 @@ const QUIET: Duration = Duration::from_secs(300);
 const POST: Duration = Duration::from_secs(10);
 /// The longest note that it takes, in bytes.
 const LONGEST: usize = 1000;
-/// Who reports.
-const CONTROLLER: &str = "envlatch.io/csi";
 
 /// Posts events.
-pub(crate) struct Events {
+pub struct Events {
     client: Client,
-    node: String,
-    said: Mutex<HashMap<(String, &'static str), Instant>>,
+    controller: &'static str,
+    instance: String,
+    said: Mutex<HashMap<(String, String), Instant>>,
+}
+
+/// What an event is about.
+#[derive(Clone, Copy, Debug)]
+pub struct About<'a> {
+    /// Such as `v1`
+    pub api_version: &'a str,
+    /// Such as `Pod`
+    pub kind: &'a str,
+    /// Name
+    pub name: &'a str,
+    /// Namespace
+    pub namespace: &'a str,
+    /// UID
+    pub uid: &'a str,
+    /// What was done with it, such as `Mount`
+    pub action: &'a str,
 }
 
 // === impl Events ===
 
 impl Events {
-    pub(crate) fn new(client: Client, node: String) -> Self {
+    /// `controller` and `instance` are who reports.
+    #[must_use]
+    pub fn new(client: Client, controller: &'static str, instance: String) -> Self {
         Self {
             client,
-            node,
+            controller,
+            instance,
             said: Mutex::default(),
         }
     }
 
     /// Warns about `problem`; `prefix` says what it means for the pod.
     pub(crate) fn warn(&self, pod: &Pod, prefix: &str, problem: &Problem) {
-        if !self.is_news(&pod.uid, problem.reason) {
+        let about = About {
+            api_version: "v1",
+            kind: "Pod",
+            name: &pod.name,
+            namespace: &pod.namespace,
+            uid: &pod.uid,
+            action: "Mount",
+        };
+        let note = format!("{prefix}: {}", problem.message);
+        self.post(&about, "Warning", problem.reason, &note);
+    }
+
+    /// Posts an event of type `Normal` or `Warning`, unless the same was said a moment ago. Nobody waits for it.
+    pub fn post(&self, about: &About<'_>, type_: &str, reason: &str, note: &str) {
+        if !self.is_news(about.uid, reason) {
             return;
         }
-        let api: Api<Event> = Api::namespaced(self.client.clone(), &pod.namespace);
-        let event = self.event(
-            pod,
-            problem.reason,
-            &format!("{prefix}: {}", problem.message),
-        );
+        let api: Api<Event> = Api::namespaced(self.client.clone(), about.namespace);
+        let event = self.event(about, type_, reason, note);
         tokio::spawn(async move {
             // Nobody is left to tell when even this fails.
             drop(timeout(POST, api.create(&PostParams::default(), &event)).await);
         });
     }
 
-    fn is_news(&self, pod: &str, reason: &'static str) -> bool {
+    fn is_news(&self, uid: &str, reason: &str) -> bool {
         // Entries are added and removed whole, so a panic elsewhere cannot have broken the map.
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         said.retain(|_, then| then.elapsed() < QUIET);
-        said.insert((pod.to_owned(), reason), Instant::now())
+        said.insert((uid.to_owned(), reason.to_owned()), Instant::now())
             .is_none()
     }
 
-    fn event(&self, pod: &Pod, reason: &str, note: &str) -> Event {
+    fn event(&self, about: &About<'_>, type_: &str, reason: &str, note: &str) -> Event {
         let end = note.floor_char_boundary(LONGEST);
         let now = Timestamp::now();
         Event {
             metadata: ObjectMeta {
-                name: Some(format!("{:.200}.{:x}", pod.name, now.as_nanosecond())),
-                namespace: Some(pod.namespace.clone()),
+                name: Some(format!("{:.200}.{:x}", about.name, now.as_nanosecond())),
+                namespace: Some(about.namespace.to_owned()),
                 ..ObjectMeta::default()
             },
             event_time: Some(MicroTime(now)),
-            reporting_controller: Some(CONTROLLER.to_owned()),
-            reporting_instance: Some(self.node.chars().take(128).collect()),
-            action: Some("Mount".to_owned()),
+            reporting_controller: Some(self.controller.to_owned()),
+            reporting_instance: Some(self.instance.chars().take(128).collect()),
+            action: Some(about.action.to_owned()),
             reason: Some(reason.to_owned()),
-            type_: Some("Warning".to_owned()),
+            type_: Some(type_.to_owned()),
             note: Some(note[..end].to_owned()),
             regarding: Some(ObjectReference {
-                api_version: Some("v1".to_owned()),
-                kind: Some("Pod".to_owned()),
-                name: Some(pod.name.clone()),
-                namespace: Some(pod.namespace.clone()),
-                uid: Some(pod.uid.clone()),
+                api_version: Some(about.api_version.to_owned()),
+                kind: Some(about.kind.to_owned()),
+                name: Some(about.name.to_owned()),
+                namespace: Some(about.namespace.to_owned()),
+                uid: Some(about.uid.to_owned()),
                 ..ObjectReference::default()
             }),
             ..Event::default()

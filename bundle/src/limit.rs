@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 
 /// Who waits for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Urgency {
+pub enum Urgency {
     /// A pod that cannot start without it
     FirstMount,
     /// Nobody right now

@@ -49,6 +49,19 @@ pub(crate) struct Kept {
     term: Term,
 }
 
+/// Something that was issued for one holder and ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issued {
+    /// The server's name of the lease; a certificate has none
+    pub lease: Option<String>,
+    /// Where it was issued
+    pub path: String,
+    /// When it ends unless it is renewed
+    pub expires: SystemTime,
+    /// When it ends for good, as far as that is known: with its token at the latest, unless that is renewed
+    pub ends: Option<SystemTime>,
+}
+
 /// How long something lives.
 #[derive(Clone, Copy)]
 struct Term {
@@ -148,6 +161,36 @@ impl Private {
             && held
                 .terms()
                 .any(|term| term.last && Instant::now() + term.whole / 3 >= term.ends)
+    }
+
+    /// What was issued and is still held.
+    pub(crate) fn issued(&self) -> Vec<Issued> {
+        let held = self.held();
+        let wall =
+            |then: Instant| SystemTime::now() + then.saturating_duration_since(Instant::now());
+        let token = held.token.map(|term| wall(term.ends));
+        let issued = held.kept.iter().map(|kept| {
+            let own = kept.term.last.then(|| wall(kept.term.ends));
+            Issued {
+                lease: kept.lease.as_ref().map(|lease| lease.id.clone()),
+                path: kept.ask.path.clone(),
+                expires: wall(kept.term.ends),
+                ends: own.into_iter().chain(token).min(),
+            }
+        });
+        issued.collect()
+    }
+
+    /// When something about it changes next: a renewal, or the time to replace it.
+    pub(crate) fn changes(&self) -> Option<Instant> {
+        let held = self.held();
+        let terms = held.terms().filter(|_| !held.kept.is_empty());
+        terms
+            .map(|term| match term.renew {
+                Some(renew) if !term.last => renew,
+                _ => term.ends - term.whole / 3,
+            })
+            .min()
     }
 
     /// Renews what is held until the volume is gone.

@@ -36,7 +36,8 @@ pub enum Code {
 // === impl Problem ===
 
 impl Problem {
-    pub(crate) fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
+    /// A failure of a kind of its own; `reason` is one word.
+    pub fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
         Self {
             code,
             reason,
@@ -78,7 +79,8 @@ impl Problem {
     }
 
     /// Whether the same request may succeed soon without anybody changing anything.
-    pub(crate) fn is_transient(&self) -> bool {
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
         self.code == Code::Unavailable
     }
 }

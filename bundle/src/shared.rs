@@ -14,10 +14,11 @@ use envlatch_vault::{Auth, Secret, Session, Source, is_addressed_as_version_2, m
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::Problem;
+use crate::holder::Holder;
 use crate::limit::Urgency;
 use crate::plan::Ask;
 use crate::problem::Code;
-use crate::request::{Token, VolumeRequest};
+use crate::request::Token;
 use crate::revoker::Revoker;
 use crate::server::{Answer, Server};
 use crate::store::Access;
@@ -84,9 +85,8 @@ impl SharedLogins {
     /// had for it.
     pub(crate) fn join(
         &self,
-        request: &VolumeRequest,
+        holder: &Holder<'_>,
         access: &Access,
-        token: &Token,
         server: &Arc<Server>,
         journalled: Option<&Secret>,
     ) -> Option<Arc<SharedLogin>> {
@@ -99,13 +99,13 @@ impl SharedLogins {
             mount: access.mount.clone(),
             role: access.role.clone(),
             audience: access.audiences.join(" "),
-            namespace: request.pod.namespace.clone(),
-            service_account: request.pod.service_account.clone(),
-            service_account_uid: token.service_account_uid()?,
+            namespace: holder.namespace.to_owned(),
+            service_account: holder.service_account.to_owned(),
+            service_account_uid: holder.token.service_account_uid()?,
         };
         let mut logins = locked(&self.0);
         let login = logins.entry(key).or_insert_with(|| {
-            let jwt = Arc::new(RwLock::new(token.jwt.clone()));
+            let jwt = Arc::new(RwLock::new(holder.token.jwt.clone()));
             let session = Session::new(server.client.clone(), auth(access, &jwt));
             if let Some(token) = journalled {
                 session.adopt(token.clone());
@@ -114,14 +114,14 @@ impl SharedLogins {
                 session: Arc::new(session),
                 server: Arc::clone(server),
                 jwt,
-                who: who(request, access),
+                who: holder.who(access),
                 volumes: Mutex::default(),
                 reads: Mutex::default(),
                 engines: Mutex::default(),
             })
         });
-        renew(&login.jwt, token);
-        locked(&login.volumes).insert(request.volume_id.clone());
+        renew(&login.jwt, holder.token);
+        locked(&login.volumes).insert(holder.id.to_owned());
         Some(Arc::clone(login))
     }
 
@@ -144,14 +144,6 @@ impl SharedLogins {
             !(left && volumes.is_empty())
         });
     }
-}
-
-/// For messages: role and service account.
-pub(crate) fn who(request: &VolumeRequest, access: &Access) -> String {
-    format!(
-        "store {}, role {}, service account {}/{}",
-        access.store, access.role, request.pod.namespace, request.pod.service_account
-    )
 }
 
 // === impl SharedLogin ===

@@ -1,19 +1,17 @@
 //! One volume while it is mounted: its logins, what it was filled with, and when it is due.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use envlatch_api::VaultStore;
-use envlatch_vault::Session;
 use kube::ResourceExt;
 use tokio::time::Instant;
 
 use crate::class::Class;
 use crate::follow::Followed;
 use crate::journal::State;
-use crate::private::Private;
-use crate::revoker::Revoker;
+use crate::logins::Logins;
 
 /// How soon a refresh that failed is tried again, at first.
 const AGAIN: Duration = Duration::from_secs(30);
@@ -22,7 +20,7 @@ const AGAIN: Duration = Duration::from_secs(30);
 #[derive(Default)]
 pub(crate) struct Volume {
     pub(crate) live: tokio::sync::Mutex<Live>,
-    logins: Mutex<Logins>,
+    pub(crate) logins: Logins,
 }
 
 /// What a fetch changes.
@@ -33,71 +31,6 @@ pub(crate) struct Live {
     /// When the server is asked again; `None` before the first time in this process
     due: Option<Instant>,
     failures: u32,
-}
-
-#[derive(Default)]
-struct Logins {
-    private: Option<(String, Arc<Private>)>,
-    /// Replaced, and still working for a while
-    retired: Vec<Arc<Session>>,
-}
-
-// === impl Volume ===
-
-impl Volume {
-    /// The login of the volume alone, if it is of this identity.
-    pub(crate) fn private(&self, identity: &str) -> Option<Arc<Private>> {
-        let logins = self.logins();
-        let (own, private) = logins.private.as_ref()?;
-        (own == identity).then(|| Arc::clone(private))
-    }
-
-    pub(crate) fn has_private(&self) -> bool {
-        self.logins().private.is_some()
-    }
-
-    /// Notes a login before it is made, so that it is revoked even when the fetch is given up.
-    pub(crate) fn prepare(&self, session: &Arc<Session>) {
-        self.logins().retired.push(Arc::clone(session));
-    }
-
-    /// The login did not lead to files.
-    pub(crate) fn give_up(&self, session: &Arc<Session>, revoker: &Revoker) {
-        self.logins()
-            .retired
-            .retain(|other| !Arc::ptr_eq(other, session));
-        revoker.revoke(Arc::clone(session));
-    }
-
-    /// Uses `private`, or no login of its own, from now on. The one before ends after a while.
-    pub(crate) fn replace(&self, private: Option<(String, Arc<Private>)>, revoker: &Revoker) {
-        let mut logins = self.logins();
-        if let Some((_, private)) = &private {
-            logins
-                .retired
-                .retain(|other| !Arc::ptr_eq(other, &private.session));
-        }
-        if let Some((_, replaced)) = std::mem::replace(&mut logins.private, private) {
-            let session = Arc::clone(&replaced.session);
-            revoker.revoke_later(Arc::clone(&session));
-            logins.retired.push(session);
-        }
-    }
-
-    /// Everything that was logged in for the volume alone.
-    pub(crate) fn sessions(&self) -> Vec<Arc<Session>> {
-        let Logins { private, retired } = std::mem::take(&mut *self.logins());
-        private
-            .map(|(_, private)| Arc::clone(&private.session))
-            .into_iter()
-            .chain(retired)
-            .collect()
-    }
-
-    fn logins(&self) -> MutexGuard<'_, Logins> {
-        // Every change is one insertion or removal, so a panic elsewhere cannot have broken it.
-        self.logins.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 // === impl Live ===

@@ -44,6 +44,10 @@ pub struct AppliedSecret {
 
     /// A keyed hash of its content.
     pub hash: String,
+
+    /// Its resourceVersion after that: while it stays, nobody has to read the Secret to know what is in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_version: Option<String>,
 }
 
 /// A lease that the bundle holds.
@@ -53,8 +57,11 @@ pub struct LeaseRecord {
     /// Its name on the server.
     pub id: String,
 
-    /// The entry that it is for.
-    pub entry: String,
+    /// The path that issued it.
+    pub path: String,
+
+    /// The hash of the content that it is part of. A Secret with another hash does not hold it yet, or any more.
+    pub hash: String,
 
     /// When it ends unless it is renewed.
     pub expires: Time,

@@ -27,43 +27,12 @@ impl Bed {
             .collect();
         kubernetes.define(&definitions);
         let bed = Self { kubernetes, vault };
-        bed.trust_tokens();
+        bed.vault.review_tokens(&bed.kubernetes);
         bed.vault.policy("app", "path \"secret/data/*\" { capabilities = [\"read\"] } path \"kv/*\" { capabilities = [\"read\"] } path \"database/creds/*\" { capabilities = [\"read\"] } path \"pki/*\" { capabilities = [\"create\", \"update\"] }");
         bed.role("app", &json!({"audience": "vault"}));
         let address = json!([bed.vault.address()]);
         bed.store("main", &json!({"addresses": address, "default": true}));
         bed
-    }
-
-    /// Lets Vault review tokens as a service account that may.
-    fn trust_tokens(&self) {
-        let reviewer = self.kubernetes.pod(
-            "kube-system",
-            "reviewer",
-            "reviewer",
-            "https://kubernetes.default.svc",
-        );
-        let binding = json!({
-            "metadata": {"name": "reviewer"},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:auth-delegator"},
-            "subjects": [{"kind": "ServiceAccount", "name": "reviewer", "namespace": "kube-system"}],
-        });
-        self.kubernetes.api(
-            "POST",
-            "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
-            &binding,
-        );
-        self.vault.api(
-            "POST",
-            "sys/auth/kubernetes",
-            &json!({"type": "kubernetes"}),
-        );
-        let config = json!({
-            "kubernetes_host": self.kubernetes.address(),
-            "kubernetes_ca_cert": self.kubernetes.ca_pem(),
-            "token_reviewer_jwt": reviewer.jwt,
-        });
-        self.vault.api("POST", "auth/kubernetes/config", &config);
     }
 
     pub(crate) fn role(&self, name: &str, more: &Value) {

@@ -116,6 +116,12 @@ impl ApiServer {
     /// A request as the administrator; `path` begins with `/`. Status 0 is no answer.
     #[must_use]
     pub fn send(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        self.send_as(TOKEN, method, path, body)
+    }
+
+    /// The same as whoever has `token`.
+    #[must_use]
+    pub fn send_as(&self, token: &str, method: &str, path: &str, body: &Value) -> (u16, Value) {
         let content = if method == "PATCH" {
             "application/merge-patch+json"
         } else {
@@ -124,7 +130,7 @@ impl ApiServer {
         let request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.address))
-            .header("authorization", format!("Bearer {TOKEN}"))
+            .header("authorization", format!("Bearer {token}"))
             .header("content-type", content);
         let body = if body.is_null() {
             String::new()

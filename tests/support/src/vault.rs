@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::lasting::LOOPBACK;
-use crate::{Authority, eventually};
+use crate::{ApiServer, Authority, eventually};
 use api::Api;
 pub use cluster::VaultCluster;
 use config::{Listener, Storage};
@@ -243,6 +243,30 @@ impl Vault {
     #[track_caller]
     pub fn put_kv1(&self, path: &str, data: &Value) {
         self.api("POST", &format!("kv/{path}"), data);
+    }
+
+    /// Lets the auth method `kubernetes` ask `kubernetes` about tokens, as a service account that may.
+    pub fn review_tokens(&self, kubernetes: &ApiServer) {
+        let audience = "https://kubernetes.default.svc";
+        let reviewer = kubernetes.pod("kube-system", "reviewer", "reviewer", audience);
+        let binding = json!({
+            "metadata": {"name": "reviewer"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:auth-delegator"},
+            "subjects": [{"kind": "ServiceAccount", "name": "reviewer", "namespace": "kube-system"}],
+        });
+        let bindings = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
+        kubernetes.api("POST", bindings, &binding);
+        self.api(
+            "POST",
+            "sys/auth/kubernetes",
+            &json!({"type": "kubernetes"}),
+        );
+        let config = json!({
+            "kubernetes_host": kubernetes.address(),
+            "kubernetes_ca_cert": kubernetes.ca_pem(),
+            "token_reviewer_jwt": reviewer.jwt,
+        });
+        self.api("POST", "auth/kubernetes/config", &config);
     }
 
     /// Writes an ACL policy.

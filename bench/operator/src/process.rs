@@ -1,0 +1,102 @@
+//! The operator as a process, and what the kernel says that it costs.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context as _, Result};
+
+use crate::bed::Bed;
+
+/// Ticks of `/proc/PID/stat` in a second (USER_HZ, the same on every Linux that Rust runs on).
+const TICKS: f64 = 100.0;
+
+/// The operator; it is killed with the value.
+pub(crate) struct Operator {
+    child: Child,
+    port: u16,
+}
+
+// === impl Operator ===
+
+impl Operator {
+    pub(crate) fn start(program: &Path, bed: &Bed) -> Result<Self> {
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let child = Command::new(program)
+            .args([
+                "--all-namespaces",
+                "--own-namespace",
+                "envlatch",
+                "--instance",
+                "bench",
+                "--lease-duration",
+                "3s",
+            ])
+            .args([
+                "--metrics-address",
+                &format!("127.0.0.1:{port}"),
+                "--log-level",
+                "error",
+            ])
+            .env_clear()
+            .env("KUBECONFIG", bed.kubeconfig())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .context("cannot start the operator")?;
+        Ok(Self { child, port })
+    }
+
+    /// The sum of a metric over its labels that contain `label`; nothing while it does not listen yet.
+    pub(crate) fn metric(&self, name: &str, label: &str) -> Option<f64> {
+        let mut answer = ureq::get(format!("http://127.0.0.1:{}/metrics", self.port))
+            .call()
+            .ok()?;
+        let text = answer.body_mut().read_to_string().ok()?;
+        let lines = text
+            .lines()
+            .filter(|line| line.starts_with(name) && line.contains(label));
+        Some(
+            lines
+                .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+                .sum(),
+        )
+    }
+
+    /// Seconds of processor time so far.
+    pub(crate) fn cpu(&self) -> Result<f64> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        let fields: Vec<&str> = stat
+            .rsplit(") ")
+            .next()
+            .unwrap_or_default()
+            .split(' ')
+            .collect();
+        let ticks = |index: usize| {
+            fields
+                .get(index)
+                .and_then(|field| field.parse::<f64>().ok())
+        };
+        Ok((ticks(11).context("utime")? + ticks(12).context("stime")?) / TICKS)
+    }
+
+    /// `VmRSS` or `VmHWM`, in KiB.
+    pub(crate) fn memory(&self, field: &str) -> Result<f64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix(field))
+            .context("a line of memory")?;
+        let number = line.split_whitespace().nth(1).context("a number")?;
+        number.parse().context("a number of KiB")
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        // Fails when it has ended already, which is what is wanted.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}

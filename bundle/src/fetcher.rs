@@ -1,0 +1,379 @@
+//! Asking for everything that a plan needs: first what may be shared or repeated, at most eight at a time, and last, when all of
+//! that succeeded, what issues a credential.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use envlatch_vault::{Secret, Session};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::time::Instant;
+
+use crate::Problem;
+use crate::holder::Holder;
+use crate::journal::State;
+use crate::limit::Urgency;
+use crate::logins::Logins;
+use crate::plan::{Ask, Plan};
+use crate::private::{Issued, Private};
+use crate::problem::Code;
+use crate::render::{File, files};
+use crate::revoker::Revoker;
+use crate::server::{Answer, Counters, Server, Servers};
+use crate::shared::{SharedLogin, SharedLogins};
+use crate::store::Access;
+
+/// How many reads of one holder are under way at once.
+const AT_ONCE: usize = 8;
+
+/// The servers in use and the logins on them.
+pub struct Fetcher {
+    servers: Servers,
+    shared: SharedLogins,
+    revoker: Revoker,
+}
+
+/// Every answer, and the logins behind them.
+pub struct Gathered {
+    answers: Vec<(Ask, Option<Arc<Answer>>)>,
+    shared: Option<Arc<SharedLogin>>,
+    private: Option<Arc<Private>>,
+    /// Whether the private login was made just now
+    fresh: bool,
+    identity: String,
+}
+
+/// Who a holder is to a server: while that stays, so may its login.
+pub(crate) fn identity(access: &Access) -> String {
+    let namespace = access.settings.namespace.as_deref().unwrap_or_default();
+    let (uid, generation) = &access.store_version;
+    format!(
+        "{uid} {generation} {namespace} {} {} {:?}",
+        access.mount, access.role, access.audiences
+    )
+}
+
+// === impl Fetcher ===
+
+impl Fetcher {
+    /// Nothing is asked yet. Must be called in a tokio runtime.
+    #[must_use]
+    pub fn start() -> Self {
+        let servers = Servers::default();
+        Self {
+            revoker: Revoker::start(Arc::clone(&servers.counters)),
+            shared: SharedLogins::default(),
+            servers,
+        }
+    }
+
+    /// What was asked of servers so far.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.servers.counters
+    }
+
+    pub(crate) fn server(&self, access: &Access) -> Result<Arc<Server>, Problem> {
+        self.servers.get(access)
+    }
+
+    /// What `holder` gets for the first time, or again when what it has is not to be kept.
+    ///
+    /// # Errors
+    /// Why it does not get everything.
+    pub async fn fetch(
+        &self,
+        plan: &Plan,
+        access: &Access,
+        holder: &Holder<'_>,
+        logins: &Logins,
+        urgency: Urgency,
+        deadline: Instant,
+    ) -> Result<Gathered, Problem> {
+        self.gather(plan, access, holder, logins, None, urgency, deadline)
+            .await
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of one fetch, which meet only here"
+    )]
+    pub(crate) async fn gather(
+        &self,
+        plan: &Plan,
+        access: &Access,
+        holder: &Holder<'_>,
+        logins: &Logins,
+        state: Option<&State>,
+        urgency: Urgency,
+        deadline: Instant,
+    ) -> Result<Gathered, Problem> {
+        check_writes(plan, access)?;
+        let server = self.servers.get(access)?;
+        let journalled = state.and_then(State::shared_token);
+        let shared = self
+            .shared
+            .join(holder, access, &server, journalled.as_ref());
+        self.shared.leave(holder.id, shared.as_ref(), &self.revoker);
+        let (reads, alone) = split(distinct(plan), shared.as_ref(), urgency, deadline).await?;
+        let mut gathered = Gathered {
+            answers: Vec::new(),
+            shared,
+            private: None,
+            fresh: false,
+            identity: identity(access),
+        };
+        if let Some(shared) = &gathered.shared {
+            let answers = reads.into_iter().map(|(ask, optional)| async move {
+                let answer = absent_if(optional, shared.read(&ask, urgency, deadline).await)?;
+                Ok::<_, Problem>((ask, answer))
+            });
+            gathered.answers = stream::iter(answers)
+                .buffered(AT_ONCE)
+                .try_collect()
+                .await?;
+        }
+        if !alone.is_empty() {
+            let (private, fresh) = self.private(access, holder, &server, logins, state);
+            (gathered.private, gathered.fresh) = (Some(private), fresh);
+            let who = holder.who(access);
+            let outcome = gathered
+                .ask_alone(&server, alone, urgency, deadline, &who)
+                .await;
+            outcome.inspect_err(|_| self.give_up(&gathered, logins))?;
+        }
+        Ok(gathered)
+    }
+
+    /// The holder's own login: the one that it has, the one that an earlier process had, or a new one.
+    fn private(
+        &self,
+        access: &Access,
+        holder: &Holder<'_>,
+        server: &Arc<Server>,
+        logins: &Logins,
+        state: Option<&State>,
+    ) -> (Arc<Private>, bool) {
+        let identity = identity(access);
+        if let Some(private) = logins
+            .private(&identity)
+            .filter(|private| !private.must_be_replaced())
+        {
+            private.renew_jwt(holder.token);
+            return (private, false);
+        }
+        let private = Arc::new(Private::new(access, holder.token, server));
+        let journalled = state
+            .and_then(|state| state.private.as_ref())
+            .filter(|_| !logins.has_private());
+        if let Some(journalled) = journalled {
+            private.resume(journalled.token(), journalled.lives(), journalled.kept());
+            logins.replace(Some((identity, Arc::clone(&private))), &self.revoker);
+            return (private, false);
+        }
+        logins.prepare(&private.session);
+        (private, true)
+    }
+
+    /// Nothing came of it: a login that was made for it ends, and with it whatever it was issued.
+    pub fn give_up(&self, gathered: &Gathered, logins: &Logins) {
+        if let (Some(private), true) = (&gathered.private, gathered.fresh) {
+            logins.give_up(&private.session, &self.revoker);
+        }
+    }
+
+    /// The holder keeps the logins. Returns whether it had another one of its own before, or none; that one ends after a while.
+    pub fn keep(&self, gathered: &Gathered, logins: &Logins) -> bool {
+        let own = |private: &Arc<Private>| Some((gathered.identity.clone(), Arc::clone(private)));
+        match (&gathered.private, gathered.fresh) {
+            (Some(private), true) => {
+                private.start_upkeep();
+                logins.replace(own(private), &self.revoker);
+                true
+            }
+            (Some(private), false) => {
+                private.start_upkeep();
+                false
+            }
+            (None, _) if logins.has_private() => {
+                logins.replace(None, &self.revoker);
+                true
+            }
+            (None, _) => false,
+        }
+    }
+
+    /// The holder is gone: what was made for it is revoked. Returns whether anything was made for it alone.
+    pub fn forget(&self, id: &str, logins: &Logins) -> bool {
+        let sessions = logins.sessions();
+        let had = !sessions.is_empty();
+        for session in sessions {
+            self.revoker.revoke(session);
+        }
+        self.shared.leave(id, None, &self.revoker);
+        had
+    }
+
+    /// Revokes what was made for a holder alone, and waits for the outcome. Returns whether anything was.
+    ///
+    /// # Errors
+    /// It is not known to be revoked; it can be tried again.
+    pub async fn end(&self, logins: &Logins, within: Duration) -> Result<bool, Problem> {
+        let mut had = false;
+        for session in logins.all() {
+            let Some(held) = session.held() else { continue };
+            had = true;
+            if !session.revoke(within).await {
+                // A session forgets the token whose revocation it tried.
+                session.adopt(held.secret);
+                return Err(Problem::new(
+                    Code::Unavailable,
+                    "VaultUnreachable",
+                    "the server did not revoke a token",
+                ));
+            }
+        }
+        Ok(had)
+    }
+
+    /// Ends leases whose token is not known any more. The role needs a policy on `sys/leases/revoke` for that.
+    ///
+    /// # Errors
+    /// The first that could not be revoked.
+    pub async fn revoke_leases(
+        &self,
+        access: &Access,
+        holder: &Holder<'_>,
+        leases: &[String],
+        deadline: Instant,
+    ) -> Result<(), Problem> {
+        let server = self.servers.get(access)?;
+        let private = Private::new(access, holder.token, &server);
+        let mut outcome = Ok(());
+        for lease in leases {
+            let revoked = private.session.revoke_lease(lease, deadline.into_std());
+            if let Err(error) = revoked.await {
+                outcome = Err(Problem::of_server(&error, &holder.who(access)));
+                break;
+            }
+        }
+        self.revoke(Arc::clone(&private.session));
+        outcome
+    }
+
+    pub(crate) fn revoke(&self, session: Arc<Session>) {
+        self.revoker.revoke(session);
+    }
+}
+
+// === impl Gathered ===
+
+impl Gathered {
+    /// What was issued for the holder alone and is behind the answers.
+    #[must_use]
+    pub fn issued(&self) -> Vec<Issued> {
+        let private = self.private.as_ref();
+        private.map(|private| private.issued()).unwrap_or_default()
+    }
+
+    /// Whether a login was made for it that is not kept yet.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        self.fresh
+    }
+
+    /// The files of `plan`, for which it was gathered; names are not checked yet.
+    ///
+    /// # Errors
+    /// A key is missing, a value is not encoded as the plan says, or a template fails.
+    pub fn files(&self, plan: &Plan) -> Result<Vec<File>, Problem> {
+        files(plan, |entry| self.answer(&entry.ask))
+    }
+
+    async fn ask_alone(
+        &mut self,
+        server: &Server,
+        asks: Vec<(Ask, bool)>,
+        urgency: Urgency,
+        deadline: Instant,
+        who: &str,
+    ) -> Result<(), Problem> {
+        let Some(private) = &self.private else {
+            return Ok(());
+        };
+        for (ask, optional) in asks {
+            if let Some(kept) = private.kept(&ask) {
+                self.answers.push((ask, Some(kept)));
+                continue;
+            }
+            let answer = server
+                .ask(&private.session, &ask, urgency, deadline, who)
+                .await;
+            let answer = absent_if(optional, answer.map(Arc::new))?;
+            if let Some(answer) = &answer {
+                private.keep(&ask, answer);
+            }
+            self.answers.push((ask, answer));
+        }
+        Ok(())
+    }
+
+    fn answer(&self, ask: &Ask) -> Option<&Answer> {
+        let (_, answer) = self.answers.iter().find(|(own, _)| own == ask)?;
+        answer.as_deref()
+    }
+
+    pub(crate) fn shared_token(&self) -> Option<Secret> {
+        Some(self.shared.as_ref()?.session.held()?.secret)
+    }
+}
+
+/// The requests of a plan, each once, and whether all who want it can do without.
+fn distinct(plan: &Plan) -> Vec<(Ask, bool)> {
+    let mut asks: Vec<(Ask, bool)> = Vec::new();
+    for entry in &plan.entries {
+        match asks.iter_mut().find(|(ask, _)| *ask == entry.ask) {
+            Some((_, optional)) => *optional &= entry.optional,
+            None => asks.push((entry.ask.clone(), entry.optional)),
+        }
+    }
+    asks
+}
+
+/// Which requests may go over the shared login, and which may not.
+async fn split(
+    asks: Vec<(Ask, bool)>,
+    shared: Option<&Arc<SharedLogin>>,
+    urgency: Urgency,
+    deadline: Instant,
+) -> Result<(Vec<(Ask, bool)>, Vec<(Ask, bool)>), Problem> {
+    let (mut reads, mut alone) = (Vec::new(), Vec::new());
+    for (ask, optional) in asks {
+        let may_share = match shared {
+            Some(shared) => shared.may_read(&ask, urgency, deadline).await?,
+            None => false,
+        };
+        if may_share { &mut reads } else { &mut alone }.push((ask, optional));
+    }
+    // What issues a credential comes last.
+    alone.sort_by_key(|(ask, _)| ask.arguments.is_some() || envlatch_vault::may_mint(&ask.path));
+    Ok((reads, alone))
+}
+
+fn check_writes(plan: &Plan, access: &Access) -> Result<(), Problem> {
+    let mut writes = plan
+        .entries
+        .iter()
+        .filter(|entry| entry.ask.arguments.is_some());
+    writes.try_for_each(|entry| access.check_write(&entry.name, &entry.ask.path))
+}
+
+/// Nothing instead of an error, when the path does not exist and need not.
+fn absent_if(
+    optional: bool,
+    answer: Result<Arc<Answer>, Problem>,
+) -> Result<Option<Arc<Answer>>, Problem> {
+    match answer {
+        Err(problem) if optional && problem.code == Code::NotFound => Ok(None),
+        other => other.map(Some),
+    }
+}

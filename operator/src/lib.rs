@@ -1,0 +1,186 @@
+//! The sync operator: keeps Kubernetes Secrets in step with a Vault-compatible server.
+//!
+//! ```text
+//! watch (bundles, stores, metadata of our Secrets) → queue → turn: grants → token → fetch → content → journal → write → status
+//! ```
+//!
+//! One replica works at a time, the holder of a Lease. What it remembers can be lost: the status of each bundle and the versions of
+//! the Secrets tell the next replica what is in place, without a request for each.
+
+mod content;
+mod gate;
+mod hash;
+mod health;
+mod identity;
+mod leader;
+mod metrics;
+mod operator;
+mod ownership;
+mod queue;
+mod restart;
+mod schedule;
+pub mod settings;
+mod status;
+mod tracked;
+mod turn;
+mod watch;
+mod world;
+mod write;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use envlatch_bundle::Problem;
+use kube::{Client, Config};
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{sleep, timeout};
+
+use crate::hash::Hasher;
+use crate::health::{Health, Stage};
+use crate::leader::Candidate;
+use crate::metrics::{Metrics, Present};
+use crate::operator::Operator;
+use crate::settings::{LogFormat, Settings};
+use crate::watch::Scope;
+
+/// How long the API server has to take the Lease back.
+const RELEASE: Duration = Duration::from_secs(2);
+/// How soon the key of hashes is asked for again.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// Why the operator ended.
+#[derive(Debug, Error)]
+pub enum OperatorError {
+    /// The runtime or signals
+    #[error("cannot start")]
+    Start(#[source] io::Error),
+    /// The address is in use or not ours
+    #[error("cannot listen on {0}; set --metrics-address")]
+    Listen(std::net::SocketAddr, #[source] io::Error),
+    /// No cluster to talk to
+    #[error(
+        "cannot find out how to reach the API server; run in a pod with a service account, or set KUBECONFIG"
+    )]
+    Config(#[source] kube::config::InferConfigError),
+    /// The configuration of the cluster cannot be used
+    #[error("cannot use the configuration of the API server")]
+    Client(#[source] kube::Error),
+    /// Somebody damaged the key
+    #[error("{0}")]
+    Key(Problem),
+    /// Another replica works now, or the API server was away for too long
+    #[error("the Lease was lost; another replica takes over")]
+    Lost,
+}
+
+/// Works until SIGTERM or until the Lease is lost.
+///
+/// # Errors
+/// Why it could not start, or had to end.
+pub fn run(settings: &Settings) -> Result<(), OperatorError> {
+    log_to_stderr(settings);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(OperatorError::Start)?;
+    let outcome = runtime.block_on(serve(settings));
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn serve(settings: &Settings) -> Result<(), OperatorError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(OperatorError::Start)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(OperatorError::Start)?;
+    let address = settings.metrics_address;
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|error| OperatorError::Listen(address, error))?;
+    let health = Arc::new(Health::new());
+    tokio::spawn(Arc::clone(&health).serve(listener));
+    let config = Config::infer().await.map_err(OperatorError::Config)?;
+    let client = Client::try_from(config).map_err(OperatorError::Client)?;
+    let candidate = Candidate::new(
+        client.clone(),
+        &settings.own_namespace,
+        &settings.instance,
+        settings.lease_duration,
+    );
+    let outcome = tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+        outcome = lead(settings, client, &candidate, &health) => outcome,
+    };
+    drop(timeout(RELEASE, candidate.release()).await);
+    outcome
+}
+
+async fn lead(
+    settings: &Settings,
+    client: Client,
+    candidate: &Candidate,
+    health: &Health,
+) -> Result<(), OperatorError> {
+    candidate.lead().await;
+    tracing::info!("leading as {}", settings.instance);
+    health.set(Stage::Listing);
+    tokio::select! {
+        () = candidate.hold() => Err(OperatorError::Lost),
+        outcome = operate(settings, client, health) => outcome,
+    }
+}
+
+/// Never returns once everything is started.
+async fn operate(
+    settings: &Settings,
+    client: Client,
+    health: &Health,
+) -> Result<(), OperatorError> {
+    let hasher = load_key(&client, &settings.own_namespace).await?;
+    let workers = usize::from(settings.workers);
+    let metrics = health.with_registry(Metrics::register);
+    let operator = Arc::new(Operator::new(
+        client,
+        hasher,
+        metrics,
+        &settings.instance,
+        workers,
+    ));
+    let present = Present::new(Arc::clone(&operator));
+    health.with_registry(|registry| registry.register_collector(Box::new(present)));
+    let scope = if settings.all_namespaces {
+        Scope::All
+    } else {
+        Scope::Listed(settings.namespaces.clone())
+    };
+    watch::start(&operator, &scope).await;
+    health.set(Stage::Working);
+    operator.work(workers);
+    std::future::pending().await
+}
+
+async fn load_key(client: &Client, namespace: &str) -> Result<Hasher, OperatorError> {
+    loop {
+        match Hasher::load(client.clone(), namespace).await {
+            Ok(hasher) => return Ok(hasher),
+            Err(problem) if problem.is_transient() => tracing::warn!("{problem}"),
+            Err(problem) => return Err(OperatorError::Key(problem)),
+        }
+        sleep(AGAIN).await;
+    }
+}
+
+fn log_to_stderr(settings: &Settings) {
+    let log = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::from(settings.log_level))
+        .with_target(false)
+        .with_ansi(false)
+        .with_writer(io::stderr);
+    match settings.log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+}

@@ -1,0 +1,201 @@
+//! The operator while it leads: what it knows, what it remembers of each bundle, and the workers.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use envlatch_api::{SecretBundle, VaultStore};
+use envlatch_bundle::{About, Events, Fetcher};
+use kube::{Client, ResourceExt};
+use tokio::time::{Instant, sleep};
+
+use crate::gate::Gates;
+use crate::hash::Hasher;
+use crate::identity::Tokens;
+use crate::metrics::Metrics;
+use crate::queue::{Class, Queue};
+use crate::restart::Restarts;
+use crate::tracked::Tracked;
+use crate::world::{Key, World};
+
+/// How long the bundles of a store that has changed take to be looked at.
+const SPREAD: Duration = Duration::from_secs(10);
+
+/// Everything that the work needs.
+pub(crate) struct Operator {
+    pub(crate) client: Client,
+    pub(crate) hasher: Hasher,
+    pub(crate) fetcher: Fetcher,
+    pub(crate) tokens: Tokens,
+    pub(crate) gates: Gates,
+    pub(crate) events: Events,
+    pub(crate) metrics: Metrics,
+    pub(crate) restarts: Restarts,
+    pub(crate) world: World,
+    pub(crate) queue: Queue<Key>,
+    tracked: Mutex<HashMap<Key, Arc<Tracked>>>,
+}
+
+// === impl Operator ===
+
+impl Operator {
+    /// Must be called in a tokio runtime.
+    pub(crate) fn new(
+        client: Client,
+        hasher: Hasher,
+        metrics: Metrics,
+        instance: &str,
+        workers: usize,
+    ) -> Self {
+        Self {
+            fetcher: Fetcher::start(),
+            tokens: Tokens::new(client.clone()),
+            gates: Gates::default(),
+            events: Events::new(client.clone(), "envlatch.io/operator", instance.to_owned()),
+            restarts: Restarts::default(),
+            world: World::default(),
+            queue: Queue::new(workers),
+            tracked: Mutex::default(),
+            client,
+            hasher,
+            metrics,
+        }
+    }
+
+    /// Starts the workers.
+    pub(crate) fn work(self: &Arc<Self>, workers: usize) {
+        for _ in 0..workers {
+            let operator = Arc::clone(self);
+            tokio::spawn(async move {
+                loop {
+                    let (key, class) = operator.queue.next().await;
+                    let turn = Arc::clone(&operator);
+                    let own = key.clone();
+                    // A task of its own, so that a bug in one turn ends neither the worker nor the bundle's place in the queue.
+                    let turn = tokio::spawn(async move { turn.turn(&own).await });
+                    if turn.await.is_err() {
+                        operator.queue.add(
+                            key.clone(),
+                            Class::Timer,
+                            Instant::now() + Duration::from_secs(60),
+                        );
+                    }
+                    operator.queue.done(&key, class);
+                }
+            });
+        }
+        let operator = Arc::clone(self);
+        tokio::spawn(async move { operator.restart_workloads().await });
+    }
+
+    /// A bundle is new or has changed.
+    pub(crate) fn saw(&self, bundle: SecretBundle) {
+        let key = Key::of(&bundle);
+        if self.world.set_bundle(bundle) {
+            self.queue.add(key, Class::Change, Instant::now());
+        }
+    }
+
+    /// A bundle is gone.
+    pub(crate) fn lost(&self, key: &Key) {
+        self.queue.forget(key);
+        if let Some(tracked) = self.all_tracked().remove(key) {
+            self.fetcher.forget(&tracked.uid, &tracked.logins);
+        }
+        // Whoever wanted the same Secret may have it now.
+        for other in self.world.remove_bundle(key) {
+            self.queue.add(other, Class::Change, Instant::now());
+        }
+    }
+
+    /// The stores are these now. Bundles of one that has changed are looked at, a few at a time.
+    pub(crate) fn stores_changed(&self, stores: Vec<VaultStore>) {
+        let version =
+            |store: &VaultStore| (store.name_any(), store.uid(), store.metadata.generation);
+        let before: Vec<_> = self.world.stores().iter().map(version).collect();
+        let after: Vec<_> = stores.iter().map(version).collect();
+        let default_before = self.world.stores().iter().any(|store| store.spec.default);
+        self.world.set_stores(stores);
+        if before == after {
+            return;
+        }
+        let same = |name: &String| {
+            let of = |versions: &[(String, _, _)]| {
+                versions.iter().find(|(own, _, _)| own == name).cloned()
+            };
+            of(&before) == of(&after)
+        };
+        let now = Instant::now();
+        for key in self.world.keys() {
+            let Some(bundle) = self.world.bundle(&key) else {
+                continue;
+            };
+            let concerned = match &bundle.spec.store {
+                Some(name) => !same(name),
+                None => true,
+            };
+            if concerned {
+                let spread = if default_before {
+                    crate::schedule::phase(&bundle.uid().unwrap_or_default(), SPREAD)
+                } else {
+                    Duration::ZERO
+                };
+                self.queue.add(key, Class::Change, now + spread);
+            }
+        }
+    }
+
+    /// What is remembered of a bundle.
+    pub(crate) fn tracked(&self, key: &Key, uid: &str) -> Arc<Tracked> {
+        let mut all = self.all_tracked();
+        if let Some(tracked) = all.get(key) {
+            if tracked.uid == uid {
+                return Arc::clone(tracked);
+            }
+            self.fetcher.forget(&tracked.uid, &tracked.logins);
+        }
+        let tracked = Arc::new(Tracked::new(uid));
+        all.insert(key.clone(), Arc::clone(&tracked));
+        tracked
+    }
+
+    /// How many bundles failed last.
+    pub(crate) fn failing(&self) -> usize {
+        self.all_tracked()
+            .values()
+            .filter(|tracked| tracked.is_failing())
+            .count()
+    }
+
+    /// Tells the user about a bundle.
+    pub(crate) fn tell(&self, bundle: &SecretBundle, type_: &str, reason: &str, note: &str) {
+        let about = About {
+            api_version: "envlatch.io/v1alpha1",
+            kind: "SecretBundle",
+            name: &bundle.name_any(),
+            namespace: &bundle.namespace().unwrap_or_default(),
+            uid: &bundle.uid().unwrap_or_default(),
+            action: "Sync",
+        };
+        self.events.post(&about, type_, reason, note);
+    }
+
+    async fn restart_workloads(&self) {
+        loop {
+            let next = self.restarts.work(self).await;
+            sleep(next).await;
+        }
+    }
+
+    fn all_tracked(&self) -> MutexGuard<'_, HashMap<Key, Arc<Tracked>>> {
+        // Entries are added and removed whole, so a panic elsewhere cannot have broken the map.
+        self.tracked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Operator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Operator").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,128 @@
+//! The operator's settings, from flags or the environment, and checked while they are parsed.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+/// Flags; each can also be given as the environment variable that its help names.
+#[derive(Args, Clone, Debug)]
+pub struct Settings {
+    /// Namespaces whose bundles are synced, separated by commas
+    #[arg(
+        long,
+        env = "ENVLATCH_NAMESPACES",
+        value_delimiter = ',',
+        value_parser = label,
+        required_unless_present = "all_namespaces",
+        conflicts_with = "all_namespaces"
+    )]
+    pub namespaces: Vec<String>,
+
+    /// Sync the bundles of every namespace; needs the right to read every Secret and to mint every token
+    #[arg(long, env = "ENVLATCH_ALL_NAMESPACES")]
+    pub all_namespaces: bool,
+
+    /// Namespace of the operator itself, where its Lease and its key are
+    #[arg(long, env = "ENVLATCH_OWN_NAMESPACE", value_parser = label)]
+    pub own_namespace: String,
+
+    /// Name of this replica, such as its pod's
+    #[arg(long, env = "ENVLATCH_INSTANCE", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub instance: String,
+
+    /// Bundles that are worked on at the same time
+    #[arg(long, env = "ENVLATCH_WORKERS", default_value_t = 16, value_parser = clap::value_parser!(u16).range(2..=256))]
+    pub workers: u16,
+
+    /// How long a replica that is gone stays the leader
+    #[arg(long, env = "ENVLATCH_LEASE_DURATION", default_value = "15s", value_parser = lease_duration)]
+    pub lease_duration: Duration,
+
+    /// Where /healthz, /readyz and /metrics are served over HTTP
+    #[arg(
+        long,
+        env = "ENVLATCH_METRICS_ADDRESS",
+        default_value = "127.0.0.1:9897"
+    )]
+    pub metrics_address: SocketAddr,
+
+    /// Which messages go to stderr
+    #[arg(long, env = "ENVLATCH_LOG_LEVEL", default_value = "info")]
+    pub log_level: LogLevel,
+
+    /// Form of messages
+    #[arg(long, env = "ENVLATCH_LOG_FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+}
+
+/// Form of messages on stderr.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Least important message that is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[expect(missing_docs, reason = "levels are what their names say")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+// === impl LogLevel ===
+
+impl From<LogLevel> for tracing::Level {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Error => Self::ERROR,
+            LogLevel::Warn => Self::WARN,
+            LogLevel::Info => Self::INFO,
+            LogLevel::Debug => Self::DEBUG,
+            LogLevel::Trace => Self::TRACE,
+        }
+    }
+}
+
+/// The form of a namespace's name (RFC 1123 label).
+fn label(text: &str) -> Result<String, &'static str> {
+    let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let bytes = text.as_bytes();
+    let is_name = (1..=63).contains(&bytes.len())
+        && bytes.iter().copied().all(known)
+        && !text.starts_with('-')
+        && !text.ends_with('-');
+    is_name
+        .then(|| text.to_owned())
+        .ok_or("the name of a namespace: lower-case letters, digits and \"-\"")
+}
+
+fn lease_duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let fits = (Duration::from_secs(3)..=Duration::from_secs(300)).contains(&duration);
+    fits.then_some(duration)
+        .ok_or_else(|| "from 3s to 300s".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_durations() {
+        assert_eq!(label("team-a").as_deref(), Ok("team-a"));
+        for wrong in ["", "-a", "a-", "A", "a b", "a/b", "a.b", &"a".repeat(64)] {
+            assert!(label(wrong).is_err(), "{wrong}");
+        }
+        assert!(lease_duration("15s").is_ok());
+        for wrong in ["1s", "301s", "15", "-1s"] {
+            assert!(lease_duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,491 @@
+//! One turn of one bundle: from what it says to a Secret that holds it.
+//!
+//! Nothing is deleted or emptied because of a failure: the Secret stays as it was, and the status says why. A turn that finds
+//! everything in place asks nobody and writes nothing.
+
+mod finish;
+mod place;
+
+use std::time::Duration;
+
+use envlatch_api::{LeaseRecord, SecretBundle, SecretBundleStatus, SyncSpec, VaultStore};
+use envlatch_bundle::{
+    Access, Code, Gathered, Holder, Plan, Problem, Urgency, choose, from_bundle, grant,
+};
+use jiff::Timestamp;
+use kube::ResourceExt;
+use tokio::time::Instant;
+
+use crate::content::{Data, check_metadata, content};
+use crate::hash::parts;
+use crate::operator::Operator;
+use crate::ownership::Claimant;
+use crate::queue::Class;
+use crate::schedule::{jittered, pause};
+use crate::status::{self, Facts, records};
+use crate::tracked::{Applied, Live, Tracked, Wish};
+use crate::world::{Key, secret_of};
+use crate::write::{self, api_problem};
+
+use place::Place;
+
+/// How long the server has for one turn.
+const FETCH: Duration = Duration::from_secs(10);
+/// What is added to the time of a renewal, so that its outcome is seen.
+const SETTLE: Duration = Duration::from_secs(2);
+/// Those who wait for a store do not all come at once.
+const SPREAD: Duration = Duration::from_secs(3);
+
+/// A bundle whose turn it is.
+pub(crate) struct Turn<'a> {
+    operator: &'a Operator,
+    key: &'a Key,
+    bundle: &'a SecretBundle,
+    sync: &'a SyncSpec,
+    tracked: &'a Tracked,
+    uid: String,
+    secret: Key,
+}
+
+/// Why a turn led to nothing, and when the next one is.
+struct Failed {
+    problem: Problem,
+    /// Given when not the bundle failed but its store
+    again: Option<Instant>,
+}
+
+// === impl Operator ===
+
+impl Operator {
+    /// Works on one bundle.
+    pub(crate) async fn turn(&self, key: &Key) {
+        let Some(bundle) = self.world.bundle(key) else {
+            return;
+        };
+        let uid = bundle.uid().unwrap_or_default();
+        let tracked = self.tracked(key, &uid);
+        let mut live = tracked.live.lock().await;
+        if bundle.metadata.deletion_timestamp.is_some() {
+            self.finish(key, &bundle, &tracked, &mut live).await;
+            return;
+        }
+        let (Some(sync), Some(secret)) = (&bundle.spec.sync, secret_of(&bundle)) else {
+            return;
+        };
+        let turn = Turn {
+            operator: self,
+            key,
+            bundle: &bundle,
+            sync,
+            tracked: &tracked,
+            uid,
+            secret,
+        };
+        let began = Instant::now();
+        let outcome = turn.run(&mut live).await;
+        let reason = outcome
+            .as_ref()
+            .err()
+            .map_or("Synced", |failed| failed.problem.reason);
+        self.metrics.turned(reason, began.elapsed());
+        turn.conclude(&mut live, outcome).await;
+    }
+}
+
+// === impl Turn ===
+
+impl Turn<'_> {
+    async fn run(&self, live: &mut Live) -> Result<(), Failed> {
+        check_metadata(self.sync)?;
+        let plan = from_bundle(&self.bundle.spec)?;
+        let (store, access) = self.access(&plan)?;
+        let wish = Wish::of(self.bundle, &access.store_version);
+        let place = self.place(live, &wish, &access, &plan).await?;
+        if place == Place::Right {
+            return Ok(());
+        }
+        // Only somebody new may get what another bundle read a moment ago: whoever asks again wants to know what is there now.
+        let urgency = match place {
+            Place::New => Urgency::FirstMount,
+            _ => Urgency::Refresh,
+        };
+        let gathered = self.gather(live, &store, &plan, &access, urgency).await?;
+        let outcome = self.deliver(live, &plan, wish, place, &gathered).await;
+        match outcome {
+            Ok(()) => {
+                self.operator.fetcher.keep(&gathered, &self.tracked.logins);
+                live.replace = None;
+                self.schedule_refresh(live, &plan);
+                Ok(())
+            }
+            Err((problem, journalled)) => {
+                if journalled {
+                    // Issued once, it is written as soon as that is possible; the credential before it stays valid until then.
+                    live.pending = Some((self.bundle.metadata.generation, gathered));
+                } else {
+                    self.operator
+                        .fetcher
+                        .give_up(&gathered, &self.tracked.logins);
+                }
+                Err(problem.into())
+            }
+        }
+    }
+
+    /// The store, and what it grants.
+    fn access(&self, plan: &Plan) -> Result<(VaultStore, Access), Problem> {
+        let stores = self.operator.world.stores();
+        let store = choose(&plan.claim, &stores)?;
+        let access = grant(&plan.claim, store, &self.key.namespace)?;
+        Ok((store.clone(), access))
+    }
+
+    /// What the server has, or what it gave in a turn that could not be ended.
+    async fn gather(
+        &self,
+        live: &mut Live,
+        store: &VaultStore,
+        plan: &Plan,
+        access: &Access,
+        urgency: Urgency,
+    ) -> Result<Gathered, Failed> {
+        let (operator, logins) = (self.operator, &self.tracked.logins);
+        if let Some((generation, gathered)) = live.pending.take() {
+            let now = std::time::SystemTime::now();
+            let lives = gathered.issued().iter().all(|issued| issued.expires > now);
+            if generation == self.bundle.metadata.generation && lives {
+                return Ok(gathered);
+            }
+            operator.fetcher.give_up(&gathered, logins);
+        }
+        let name = store.name_any();
+        operator
+            .gates
+            .check(&name)
+            .map_err(|(until, problem)| Failed {
+                problem,
+                again: Some(until + crate::schedule::phase(&self.uid, SPREAD)),
+            })?;
+        let token = operator
+            .tokens
+            .token(&self.key.namespace, &self.sync.service_account, access)
+            .await?;
+        let holder = Holder {
+            id: &self.uid,
+            namespace: &self.key.namespace,
+            service_account: &self.sync.service_account,
+            token: &token,
+        };
+        let deadline = Instant::now() + FETCH;
+        let outcome = operator
+            .fetcher
+            .fetch(plan, access, &holder, logins, urgency, deadline)
+            .await;
+        match outcome {
+            Ok(gathered) => {
+                operator.gates.open(&name);
+                Ok(gathered)
+            }
+            Err(problem) => match operator.gates.failed(&name, &problem) {
+                Some(of_store) => Err(of_store.into()),
+                None if problem.is_transient() => Err(problem.into()),
+                None => {
+                    operator.gates.open(&name);
+                    Err(problem.into())
+                }
+            },
+        }
+    }
+
+    /// Writes what was gathered, unless it is there already. An error says whether something that was issued is journalled.
+    async fn deliver(
+        &self,
+        live: &mut Live,
+        plan: &Plan,
+        wish: Wish,
+        place: Place,
+        gathered: &Gathered,
+    ) -> Result<(), (Problem, bool)> {
+        let early = |problem| (problem, false);
+        let data = gathered
+            .files(plan)
+            .and_then(|files| content(self.sync, files))
+            .map_err(early)?;
+        let hash = self.operator.hasher.hash(&self.sync.type_, parts(&data));
+        if let Some(applied) = &mut live.applied
+            && place == Place::Old
+            && applied.hash == hash
+            && applied.wish.generation == wish.generation
+        {
+            applied.wish = wish;
+            return Ok(());
+        }
+        let issued = gathered.issued();
+        let journalled = gathered.is_fresh() && !issued.is_empty();
+        if journalled {
+            self.journal(live, records(&issued, &hash, &[]))
+                .await
+                .map_err(early)?;
+        }
+        let version = self
+            .write(&data)
+            .await
+            .map_err(|problem| (problem, journalled))?;
+        self.note_restart(live, &hash);
+        if place == Place::Wrong {
+            self.operator.metrics.restored.inc();
+        }
+        live.applied = Some(Applied {
+            wish,
+            name: self.sync.secret_name.clone(),
+            uid: version.uid,
+            hash,
+            resource_version: version.resource_version,
+        });
+        Ok(())
+    }
+
+    async fn write(&self, data: &Data) -> Result<write::Version, Problem> {
+        let operator = self.operator;
+        let claimant = Claimant {
+            name: &self.key.name,
+            uid: &self.uid,
+            sync: self.sync,
+        };
+        let exists = operator.world.secret(&self.secret).is_some();
+        let lives = |uid: &str| operator.world.lives(&self.key.namespace, uid);
+        let version = write::write(
+            &operator.client,
+            self.bundle,
+            &claimant,
+            data,
+            exists,
+            lives,
+        )
+        .await?;
+        operator.metrics.writes.inc();
+        // The watch will say the same, and that is no news then.
+        for other in operator
+            .world
+            .set_secret(self.secret.clone(), Some(version.clone()))
+        {
+            if other != *self.key {
+                operator.queue.add(other, Class::Change, Instant::now());
+            }
+        }
+        Ok(version)
+    }
+
+    /// Writes down what was issued before anybody can use it, and makes sure that it is revoked when the bundle is deleted.
+    async fn journal(&self, live: &mut Live, new: Vec<LeaseRecord>) -> Result<(), Problem> {
+        self.add_finalizer().await?;
+        let mut status = live
+            .status
+            .clone()
+            .or_else(|| self.bundle.status.clone())
+            .unwrap_or_default();
+        status
+            .leases
+            .retain(|lease| new.iter().all(|other| other.id != lease.id));
+        status.leases.extend(new);
+        self.write_status(live, status).await
+    }
+
+    async fn write_status(
+        &self,
+        live: &mut Live,
+        status: SecretBundleStatus,
+    ) -> Result<(), Problem> {
+        let written = status::write(&self.operator.client, self.bundle, &status).await;
+        written.map_err(|error| api_problem("the bundle's status", error))?;
+        self.operator.metrics.statuses.inc();
+        live.status = Some(status);
+        Ok(())
+    }
+
+    /// A content that replaced another one restarts those who read it once.
+    fn note_restart(&self, live: &Live, hash: &str) {
+        let changed = live
+            .applied
+            .as_ref()
+            .is_some_and(|applied| applied.hash != hash);
+        if changed && !self.sync.restart.is_empty() {
+            self.operator
+                .restarts
+                .want(self.bundle, &self.sync.restart, &self.uid, hash);
+        }
+    }
+
+    fn schedule_refresh(&self, live: &mut Live, plan: &Plan) {
+        let interval = plan.refresh.unwrap_or(Duration::from_secs(300));
+        live.refresh = Some(Instant::now() + jittered(&self.uid, interval));
+    }
+
+    /// Says what became of the turn, and when the next one is.
+    async fn conclude(&self, live: &mut Live, outcome: Result<(), Failed>) {
+        let (problem, again) = match outcome {
+            Ok(()) => (None, None),
+            Err(failed) => (Some(failed.problem), failed.again),
+        };
+        self.tracked.set_failing(problem.is_some());
+        let next = match (&problem, again) {
+            (None, _) => {
+                live.failures = 0;
+                let changes = self.tracked.logins.changes().map(|at| at + SETTLE);
+                [live.refresh, changes, live.replace]
+                    .into_iter()
+                    .flatten()
+                    .min()
+            }
+            (Some(_), Some(again)) => Some(again),
+            (Some(problem), None) => {
+                let pause = pause(&self.uid, problem, live.failures);
+                live.failures = live.failures.saturating_add(1);
+                Some(Instant::now() + pause)
+            }
+        };
+        let mut next = next.unwrap_or_else(|| Instant::now() + Duration::from_secs(300));
+        if let Err(unwritten) = self.report(live, problem.as_ref()).await {
+            tracing::warn!("{}: {unwritten}", self.key);
+            next = next.min(Instant::now() + Duration::from_secs(30));
+        }
+        self.operator
+            .queue
+            .add(self.key.clone(), Class::Timer, next);
+    }
+
+    async fn report(&self, live: &mut Live, problem: Option<&Problem>) -> Result<(), Problem> {
+        let earlier = live.status.clone().or_else(|| self.bundle.status.clone());
+        let facts = self.facts(live, earlier.as_ref(), problem);
+        let status = status::status(earlier.as_ref(), &facts, Timestamp::now());
+        // Whether somebody else changed the Secret's version without its content is not worth a write.
+        let same = earlier
+            .as_ref()
+            .is_some_and(|earlier| same(earlier, &status));
+        if same {
+            live.status = earlier;
+            return Ok(());
+        }
+        self.tell(earlier.as_ref(), live, problem);
+        self.write_status(live, status).await
+    }
+
+    fn facts<'p>(
+        &self,
+        live: &Live,
+        earlier: Option<&SecretBundleStatus>,
+        problem: Option<&'p Problem>,
+    ) -> Facts<'p> {
+        let before = earlier
+            .map(|earlier| earlier.leases.as_slice())
+            .unwrap_or_default();
+        let applied = live.applied.as_ref();
+        let issued = self.tracked.logins.issued();
+        let leases = match applied {
+            Some(applied) if !issued.is_empty() => {
+                let mut leases = records(&issued, &applied.hash, before);
+                // What is journalled and not in the Secret yet.
+                leases.extend(
+                    before
+                        .iter()
+                        .filter(|_| live.pending.is_some())
+                        .filter(|lease| lease.hash != applied.hash)
+                        .cloned(),
+                );
+                leases
+            }
+            Some(applied) => {
+                let own =
+                    |lease: &&LeaseRecord| lease.hash == applied.hash || live.pending.is_some();
+                before.iter().filter(own).cloned().collect()
+            }
+            None => before.to_vec(),
+        };
+        let generation = self.bundle.metadata.generation;
+        let current = applied.is_some_and(|applied| applied.wish.generation == generation);
+        let seen = self.operator.world.secret(&self.secret);
+        let untouched = applied
+            .zip(seen)
+            .is_some_and(|(applied, seen)| applied.resource_version == seen.resource_version);
+        Facts {
+            generation,
+            problem,
+            in_sync: current && (problem.is_none() || untouched),
+            lease_healthy: (!leases.is_empty()).then_some(problem.is_none()),
+            secret: applied
+                .map(Applied::record)
+                .or_else(|| earlier?.secret.clone()),
+            leases,
+        }
+    }
+
+    /// An event when something turned, not at every attempt.
+    fn tell(&self, earlier: Option<&SecretBundleStatus>, live: &Live, problem: Option<&Problem>) {
+        let ready = |status: &SecretBundleStatus| {
+            status
+                .conditions
+                .iter()
+                .find(|one| one.type_ == "Ready")
+                .cloned()
+        };
+        let before = earlier.and_then(ready);
+        match problem {
+            Some(problem) => {
+                tracing::warn!("{}: {problem}", self.key);
+                let note = format!("the Secret is kept as it is: {}", problem.message);
+                self.operator
+                    .tell(self.bundle, "Warning", problem.reason, &note);
+            }
+            None => {
+                let hash = earlier
+                    .and_then(|earlier| earlier.secret.as_ref())
+                    .map(|secret| &secret.hash);
+                let changed = live.applied.as_ref().map(|applied| &applied.hash) != hash;
+                if changed || before.is_none_or(|before| before.status != "True") {
+                    tracing::debug!("{}: synced", self.key);
+                    let note =
+                        format!("Secret {} holds what the server has", self.sync.secret_name);
+                    self.operator.tell(self.bundle, "Normal", "Synced", &note);
+                }
+            }
+        }
+    }
+}
+
+/// Whether two statuses say the same. That a Secret has another version with the same content is not said.
+fn same(one: &SecretBundleStatus, other: &SecretBundleStatus) -> bool {
+    let content = |status: &SecretBundleStatus| {
+        let mut status = status.clone();
+        if let Some(secret) = &mut status.secret {
+            secret.resource_version = None;
+        }
+        status
+    };
+    let version = |status: &SecretBundleStatus| {
+        status
+            .secret
+            .as_ref()
+            .map(|secret| (secret.hash.clone(), secret.resource_version.is_some()))
+    };
+    content(one) == content(other) && version(one) == version(other)
+}
+
+// === impl Failed ===
+
+impl From<Problem> for Failed {
+    fn from(problem: Problem) -> Self {
+        Self {
+            problem,
+            again: None,
+        }
+    }
+}
+
+/// The API server could not be read.
+fn unread(what: &str, error: kube::Error) -> Problem {
+    let problem = api_problem(what, error);
+    Problem {
+        code: Code::Unavailable,
+        ..problem
+    }
+}

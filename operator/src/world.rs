@@ -1,0 +1,231 @@
+//! What the API server said last: bundles, stores, and of Secrets with our label their names and versions alone.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use envlatch_api::{REFRESH_AT, SecretBundle, VaultStore};
+use kube::ResourceExt;
+
+use crate::write::Version;
+
+/// An object in a namespace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Key {
+    pub(crate) namespace: Arc<str>,
+    pub(crate) name: Arc<str>,
+}
+
+/// Everything that is watched.
+#[derive(Default)]
+pub(crate) struct World(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    bundles: HashMap<Key, Arc<SecretBundle>>,
+    /// Which bundles want a Secret
+    wanted: HashMap<Key, BTreeSet<Key>>,
+    secrets: HashMap<Key, Version>,
+    stores: Arc<Vec<VaultStore>>,
+}
+
+// === impl Key ===
+
+impl Key {
+    pub(crate) fn new(namespace: &str, name: &str) -> Self {
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+        }
+    }
+
+    pub(crate) fn of(object: &impl ResourceExt) -> Self {
+        Self::new(&object.namespace().unwrap_or_default(), &object.name_any())
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+// === impl World ===
+
+impl World {
+    pub(crate) fn bundle(&self, key: &Key) -> Option<Arc<SecretBundle>> {
+        self.known().bundles.get(key).cloned()
+    }
+
+    pub(crate) fn keys(&self) -> Vec<Key> {
+        self.known().bundles.keys().cloned().collect()
+    }
+
+    pub(crate) fn stores(&self) -> Arc<Vec<VaultStore>> {
+        Arc::clone(&self.known().stores)
+    }
+
+    pub(crate) fn set_stores(&self, stores: Vec<VaultStore>) {
+        self.known().stores = Arc::new(stores);
+    }
+
+    /// Takes a bundle in. Returns whether it is to be looked at: a change of its status is not.
+    pub(crate) fn set_bundle(&self, mut bundle: SecretBundle) -> bool {
+        // Both can be as large as the rest and are not used.
+        bundle.metadata.managed_fields = None;
+        if let Some(annotations) = &mut bundle.metadata.annotations {
+            annotations.retain(|name, _| name == REFRESH_AT);
+        }
+        let key = Key::of(&bundle);
+        let mut known = self.known();
+        let earlier = known.bundles.get(&key).cloned();
+        if let Some(earlier) = &earlier {
+            known.unwant(&key, earlier);
+        }
+        if let Some(secret) = secret_of(&bundle) {
+            known.wanted.entry(secret).or_default().insert(key.clone());
+        }
+        let news = earlier.is_none_or(|earlier| differs(&earlier, &bundle));
+        known.bundles.insert(key, Arc::new(bundle));
+        news
+    }
+
+    /// A bundle is gone. Returns the others that want its Secret.
+    pub(crate) fn remove_bundle(&self, key: &Key) -> Vec<Key> {
+        let mut known = self.known();
+        let Some(bundle) = known.bundles.remove(key) else {
+            return Vec::new();
+        };
+        known.unwant(key, &bundle);
+        let secret = secret_of(&bundle);
+        secret.map_or_else(Vec::new, |secret| known.wanting(&secret))
+    }
+
+    pub(crate) fn secret(&self, key: &Key) -> Option<Version> {
+        self.known().secrets.get(key).cloned()
+    }
+
+    /// A Secret has this version, or is gone. Returns the bundles that want it, if that is news.
+    pub(crate) fn set_secret(&self, key: Key, version: Option<Version>) -> Vec<Key> {
+        let mut known = self.known();
+        let earlier = match version.clone() {
+            Some(version) => known.secrets.insert(key.clone(), version),
+            None => known.secrets.remove(&key),
+        };
+        if earlier == version {
+            Vec::new()
+        } else {
+            known.wanting(&key)
+        }
+    }
+
+    pub(crate) fn secret_keys(&self) -> Vec<Key> {
+        self.known().secrets.keys().cloned().collect()
+    }
+
+    /// Whether a bundle of `namespace` has this uid.
+    pub(crate) fn lives(&self, namespace: &str, uid: &str) -> bool {
+        self.known().bundles.iter().any(|(key, bundle)| {
+            &*key.namespace == namespace && bundle.metadata.uid.as_deref() == Some(uid)
+        })
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        // Entries are replaced whole, so a panic elsewhere cannot have broken the maps.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Known ===
+
+impl Known {
+    fn unwant(&mut self, key: &Key, bundle: &SecretBundle) {
+        let Some(secret) = secret_of(bundle) else {
+            return;
+        };
+        if let Some(keys) = self.wanted.get_mut(&secret) {
+            keys.remove(key);
+            if keys.is_empty() {
+                self.wanted.remove(&secret);
+            }
+        }
+    }
+
+    fn wanting(&self, secret: &Key) -> Vec<Key> {
+        let keys = self.wanted.get(secret);
+        keys.into_iter().flatten().cloned().collect()
+    }
+}
+
+/// The Secret that a bundle wants.
+pub(crate) fn secret_of(bundle: &SecretBundle) -> Option<Key> {
+    let sync = bundle.spec.sync.as_ref()?;
+    Some(Key::new(&bundle.namespace()?, &sync.secret_name))
+}
+
+fn differs(earlier: &SecretBundle, now: &SecretBundle) -> bool {
+    let parts = |bundle: &SecretBundle| {
+        let metadata = &bundle.metadata;
+        (
+            metadata.uid.clone(),
+            metadata.generation,
+            metadata.deletion_timestamp.is_some(),
+            bundle.annotations().get(REFRESH_AT).cloned(),
+        )
+    };
+    parts(earlier) != parts(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn bundle(name: &str, generation: i64, secret: &str) -> SecretBundle {
+        serde_json::from_value(json!({
+            "apiVersion": "envlatch.io/v1alpha1", "kind": "SecretBundle",
+            "metadata": {"name": name, "namespace": "team", "uid": name, "generation": generation},
+            "spec": {"role": "app", "sync": {"serviceAccount": "app", "secretName": secret}},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_status_is_no_news_and_a_spec_is() {
+        let world = World::default();
+        assert!(world.set_bundle(bundle("a", 1, "s")));
+        assert!(!world.set_bundle(bundle("a", 1, "s")));
+        assert!(world.set_bundle(bundle("a", 2, "s")));
+        let mut asked = bundle("a", 2, "s");
+        asked
+            .annotations_mut()
+            .insert(REFRESH_AT.to_owned(), "now".to_owned());
+        assert!(world.set_bundle(asked));
+    }
+
+    #[test]
+    fn whoever_wants_a_secret_hears_of_it_once() {
+        let world = World::default();
+        world.set_bundle(bundle("a", 1, "s"));
+        world.set_bundle(bundle("b", 1, "s"));
+        world.set_bundle(bundle("c", 1, "t"));
+        let secret = Key::new("team", "s");
+        let version = |n: &str| {
+            Some(Version {
+                uid: "u".to_owned(),
+                resource_version: n.to_owned(),
+            })
+        };
+        let both = vec![Key::new("team", "a"), Key::new("team", "b")];
+        assert_eq!(world.set_secret(secret.clone(), version("1")), both);
+        assert!(world.set_secret(secret.clone(), version("1")).is_empty());
+        world.set_bundle(bundle("b", 2, "t"));
+        assert_eq!(world.set_secret(secret.clone(), version("2")), both[..1]);
+        assert_eq!(world.set_secret(secret, None), both[..1]);
+        assert_eq!(
+            world.remove_bundle(&Key::new("team", "b")),
+            [Key::new("team", "c")]
+        );
+    }
+}

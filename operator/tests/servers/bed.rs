@@ -1,0 +1,289 @@
+//! A real Kubernetes API server, a real Vault that asks it about tokens, and the operator as a process.
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use data_encoding::BASE64;
+use envlatch_api::manifests;
+use envlatch_test_support::{ApiServer, TempDir, Vault, eventually};
+use serde_json::{Value, json};
+
+pub(crate) const SOON: Duration = Duration::from_secs(60);
+pub(crate) const BUNDLES: &str = "/apis/envlatch.io/v1alpha1/namespaces/team/secretbundles";
+pub(crate) const SECRETS: &str = "/api/v1/namespaces/team/secrets";
+
+/// Both servers, with a store `main` that grants everything to namespace `team`.
+pub(crate) struct Bed {
+    pub(crate) kubernetes: ApiServer,
+    pub(crate) vault: Vault,
+    folder: TempDir,
+}
+
+/// The operator as a process; it is killed with the value.
+pub(crate) struct Operator {
+    child: Child,
+    log: PathBuf,
+}
+
+// === impl Bed ===
+
+impl Bed {
+    pub(crate) fn new() -> Self {
+        let (kubernetes, vault) = (ApiServer::start(), Vault::dev());
+        let definitions = manifests::own().into_iter();
+        let definitions: Vec<Value> = definitions
+            .map(|one| serde_json::to_value(one).unwrap())
+            .collect();
+        kubernetes.define(&definitions);
+        vault.review_tokens(&kubernetes);
+        let paths = ["secret/data/*", "kv/*", "database/creds/*"]
+            .map(|path| format!("path \"{path}\" {{ capabilities = [\"read\"] }}"));
+        vault.policy("app", &paths.join("\n"));
+        let bed = Self {
+            kubernetes,
+            vault,
+            folder: TempDir::with_prefix("envlatch-operator-").unwrap(),
+        };
+        bed.role("app", &json!({}));
+        for space in ["team", "envlatch"] {
+            bed.kubernetes.api(
+                "POST",
+                "/api/v1/namespaces",
+                &json!({"metadata": {"name": space}}),
+            );
+        }
+        bed.kubernetes.api(
+            "POST",
+            "/api/v1/namespaces/team/serviceaccounts",
+            &json!({"metadata": {"name": "app"}}),
+        );
+        let store = json!({
+            "apiVersion": "envlatch.io/v1alpha1", "kind": "VaultStore", "metadata": {"name": "main"},
+            "spec": {"addresses": [bed.vault.address()], "default": true, "grants": [{"namespaces": ["team"], "roles": ["*"]}]},
+        });
+        bed.kubernetes
+            .api("POST", "/apis/envlatch.io/v1alpha1/vaultstores", &store);
+        bed.kubeconfig(bed.kubernetes.token());
+        bed
+    }
+
+    /// Writes the configuration that operators started from now on use.
+    pub(crate) fn kubeconfig(&self, token: &str) {
+        let config = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "c",
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+            "clusters": [{"name": "c", "cluster": {
+                "server": self.kubernetes.address(),
+                "certificate-authority-data": BASE64.encode(self.kubernetes.ca_pem().as_bytes()),
+            }}],
+            "users": [{"name": "u", "user": {"token": token}}],
+        });
+        fs::write(self.folder.path().join("kubeconfig"), config.to_string()).unwrap();
+    }
+
+    pub(crate) fn role(&self, name: &str, more: &Value) {
+        let mut role = json!({
+            "bound_service_account_names": ["*"], "bound_service_account_namespaces": ["team"],
+            "token_policies": ["app"], "token_ttl": "1h", "audience": "vault",
+        });
+        role.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        self.vault
+            .api("POST", &format!("auth/kubernetes/role/{name}"), &role);
+    }
+
+    /// A bundle of the keys of `secret/app`, with `sync` beside account and Secret's name.
+    pub(crate) fn bundle(
+        &self,
+        name: &str,
+        secret: &str,
+        spec: &Value,
+        sync: &Value,
+    ) -> (u16, Value) {
+        let mut whole = json!({
+            "role": "app",
+            "entries": [{"name": "all", "path": "secret/data/app", "allKeys": true}],
+            "sync": {"serviceAccount": "app", "secretName": secret},
+        });
+        merge(&mut whole, spec);
+        merge(&mut whole["sync"], sync);
+        let bundle = json!({
+            "apiVersion": "envlatch.io/v1alpha1", "kind": "SecretBundle", "metadata": {"name": name}, "spec": whole,
+        });
+        self.kubernetes.send("POST", BUNDLES, &bundle)
+    }
+
+    /// The same, which the API server must take.
+    #[track_caller]
+    pub(crate) fn sync(&self, name: &str, secret: &str, spec: &Value, sync: &Value) {
+        let (status, answer) = self.bundle(name, secret, spec, sync);
+        assert_eq!(status, 201, "{answer}");
+    }
+
+    /// Starts the operator for namespace `team`.
+    pub(crate) fn operator(&self, instance: &str) -> Operator {
+        let log = self
+            .folder
+            .path()
+            .join(format!("{instance}-{}.log", fastrand::u32(..)));
+        let file = File::create(&log).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_envlatch-operator"))
+            .args([
+                "--namespaces",
+                "team",
+                "--own-namespace",
+                "envlatch",
+                "--instance",
+                instance,
+            ])
+            .args([
+                "--metrics-address",
+                "127.0.0.1:0",
+                "--log-level",
+                "trace",
+                "--lease-duration",
+                "3s",
+            ])
+            .env_clear()
+            .env("KUBECONFIG", self.folder.path().join("kubeconfig"))
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().unwrap())
+            .stderr(file)
+            .spawn()
+            .unwrap();
+        Operator { child, log }
+    }
+
+    /// Waits until the condition Ready of a bundle has this reason, for its present generation.
+    #[track_caller]
+    pub(crate) fn until(&self, bundle: &str, reason: &str) -> Value {
+        eventually(&format!("{bundle} to be {reason}"), SOON, || {
+            let found = self
+                .kubernetes
+                .api("GET", &format!("{BUNDLES}/{bundle}"), &Value::Null);
+            let ready = condition(&found, "Ready");
+            let current = ready["observedGeneration"] == found["metadata"]["generation"];
+            (current && ready["reason"] == reason).then_some(found)
+        })
+    }
+
+    /// The content of a Secret; `None` without the Secret.
+    pub(crate) fn content(&self, name: &str) -> Option<Value> {
+        let (status, secret) =
+            self.kubernetes
+                .send("GET", &format!("{SECRETS}/{name}"), &Value::Null);
+        let text = |value: &Value| {
+            String::from_utf8(BASE64.decode(value.as_str().unwrap().as_bytes()).unwrap()).unwrap()
+        };
+        let data = secret["data"].as_object().cloned().unwrap_or_default();
+        let data = data
+            .iter()
+            .map(|(key, value)| (key.clone(), Value::String(text(value))));
+        (status == 200).then(|| Value::Object(data.collect()))
+    }
+
+    /// Waits until a Secret has this content.
+    #[track_caller]
+    pub(crate) fn until_content(&self, name: &str, content: &Value) {
+        eventually(&format!("Secret {name} to hold {content}"), SOON, || {
+            (self.content(name).as_ref() == Some(content)).then_some(())
+        });
+    }
+
+    /// How often the operator asked for a path.
+    pub(crate) fn asked(&self, path: &str) -> usize {
+        self.vault
+            .audit()
+            .iter()
+            .filter(|(_, asked)| asked == path)
+            .count()
+    }
+
+    pub(crate) fn patch(&self, path: &str, patch: &Value) {
+        self.kubernetes.api("PATCH", path, patch);
+    }
+
+    /// The version of an object, which every write moves.
+    pub(crate) fn version(&self, path: &str) -> Value {
+        self.kubernetes.api("GET", path, &Value::Null)["metadata"]["resourceVersion"].clone()
+    }
+
+    /// The reasons of every event about a bundle.
+    pub(crate) fn events(&self, bundle: &str) -> Vec<String> {
+        let events = self.kubernetes.api(
+            "GET",
+            "/apis/events.k8s.io/v1/namespaces/team/events",
+            &Value::Null,
+        );
+        let about = |event: &&Value| event["regarding"]["name"] == bundle;
+        let reasons = events["items"].as_array().unwrap().iter().filter(about);
+        reasons
+            .map(|event| event["reason"].as_str().unwrap().to_owned())
+            .collect()
+    }
+}
+
+// === impl Operator ===
+
+impl Operator {
+    /// Ends it as `kill -9` does.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub(crate) fn log(&self) -> Vec<u8> {
+        fs::read(&self.log).unwrap()
+    }
+
+    /// Waits until it leads.
+    #[track_caller]
+    pub(crate) fn until_leading(&self) {
+        eventually("the operator to lead", SOON, || {
+            String::from_utf8_lossy(&self.log())
+                .contains("leading as")
+                .then_some(())
+        });
+    }
+
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = String::from_utf8_lossy(&self.log()).into_owned();
+            let lines: Vec<&str> = log
+                .lines()
+                .filter(|line| line.contains("WARN") || line.contains("panicked"))
+                .collect();
+            eprintln!("{}", lines[lines.len().saturating_sub(15)..].join("\n"));
+        }
+        // Fails when it has ended already, which is what is wanted.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// A condition of a bundle.
+pub(crate) fn condition(bundle: &Value, type_: &str) -> Value {
+    let conditions = bundle["status"]["conditions"].as_array();
+    let found = conditions
+        .into_iter()
+        .flatten()
+        .find(|one| one["type"] == type_);
+    found.cloned().unwrap_or_default()
+}
+
+fn merge(whole: &mut Value, more: &Value) {
+    for (name, value) in more.as_object().unwrap() {
+        if name != "sync" {
+            whole[name] = value.clone();
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Dynamic database credentials in Secrets: one at a time, renewed, replaced before they end, revoked when they are not wanted.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use envlatch_test_support::{Postgres, eventually};
+use serde_json::{Value, json};
+
+use crate::bed::{BUNDLES, Bed, SECRETS, SOON, condition};
+
+fn database(bed: &Bed, ttl: &str, max_ttl: &str) -> Postgres {
+    let postgres = Postgres::start();
+    bed.vault
+        .api("POST", "sys/mounts/database", &json!({"type": "database"}));
+    let config = json!({
+        "plugin_name": "postgresql-database-plugin", "allowed_roles": "*",
+        "connection_url": postgres.connection_url(),
+        "username": postgres.superuser(), "password": postgres.password(),
+    });
+    bed.vault.api("POST", "database/config/main", &config);
+    let create =
+        "CREATE ROLE \"{{name}}\" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}';";
+    let role = json!({"db_name": "main", "creation_statements": [create], "default_ttl": ttl, "max_ttl": max_ttl});
+    bed.vault.api("POST", "database/roles/app", &role);
+    postgres
+}
+
+fn bundle(bed: &Bed, name: &str) {
+    let entries = json!([
+        {"name": "username", "path": "database/creds/app", "key": "username"},
+        {"name": "password", "path": "database/creds/app", "key": "password"},
+    ]);
+    bed.sync(name, name, &json!({"entries": entries}), &json!({}));
+}
+
+fn username(bed: &Bed, secret: &str) -> Option<String> {
+    Some(bed.content(secret)?["username"].as_str()?.to_owned())
+}
+
+#[test]
+#[ignore = "needs Kubernetes, Vault and PostgreSQL"]
+fn a_credential_is_renewed_restored_and_revoked() {
+    let bed = Bed::new();
+    let postgres = database(&bed, "6s", "1h");
+    let _operator = bed.operator("a");
+    bundle(&bed, "db");
+    let found = bed.until("db", "Synced");
+    assert_eq!(condition(&found, "LeaseHealthy")["status"], "True");
+    assert!(found["status"]["leaseExpires"].is_string());
+    assert_eq!(found["status"]["leases"].as_array().unwrap().len(), 1);
+    let first = username(&bed, "db").unwrap();
+    sleep(Duration::from_secs(13));
+    assert_eq!(postgres.issued(), [first.clone()]);
+    assert_eq!(bed.asked("database/creds/app"), 1);
+
+    // What somebody changed is restored with the same credential; a deleted Secret gets another one, and the old one ends.
+    bed.patch(
+        &format!("{SECRETS}/db"),
+        &json!({"data": {"username": "YmFk"}}),
+    );
+    eventually("the Secret to be restored", SOON, || {
+        (username(&bed, "db")? == first).then_some(())
+    });
+    assert_eq!(bed.asked("database/creds/app"), 1);
+    bed.kubernetes
+        .api("DELETE", &format!("{SECRETS}/db"), &Value::Null);
+    let second = eventually("another credential", SOON, || username(&bed, "db"));
+    assert_ne!(second, first);
+    eventually("the old credential to end", SOON, || {
+        (postgres.issued() == [second.clone()]).then_some(())
+    });
+
+    bed.kubernetes
+        .api("DELETE", &format!("{BUNDLES}/db"), &Value::Null);
+    eventually("the credential to end with its bundle", SOON, || {
+        postgres.issued().is_empty().then_some(())
+    });
+    eventually("the bundle to be gone", SOON, || {
+        (bed.kubernetes
+            .send("GET", &format!("{BUNDLES}/db"), &Value::Null)
+            .0
+            == 404)
+            .then_some(())
+    });
+}
+
+#[test]
+#[ignore = "needs Kubernetes, Vault and PostgreSQL"]
+fn a_restart_issues_nothing_and_the_secret_never_holds_what_was_revoked() {
+    let bed = Bed::new();
+    // The lease would live for ten minutes, the token that owns it for 20 seconds.
+    bed.role("app", &json!({"token_ttl": "20s"}));
+    let postgres = database(&bed, "10m", "1h");
+    let operator = bed.operator("a");
+    bundle(&bed, "db");
+    bed.until("db", "Synced");
+    let first = username(&bed, "db").unwrap();
+    operator.kill();
+    let restarted = bed.operator("b");
+    restarted.until_leading();
+    sleep(Duration::from_secs(2));
+    assert_eq!(bed.asked("database/creds/app"), 1);
+
+    // At every moment, what is in the Secret works; before the token ends, there is another one.
+    let second = eventually("another credential", SOON, || {
+        let now = username(&bed, "db").unwrap();
+        let issued = postgres.issued();
+        assert!(
+            issued.contains(&now) || username(&bed, "db").unwrap() != now,
+            "{now} is revoked"
+        );
+        (now != first).then_some(now)
+    });
+    sleep(Duration::from_secs(25));
+    assert!(
+        postgres.issued().contains(&second),
+        "its token is renewed now"
+    );
+    assert_eq!(bed.asked("database/creds/app"), 2);
+}
+
+#[test]
+#[ignore = "needs Kubernetes, Vault and PostgreSQL"]
+fn before_the_maximum_comes_another_credential() {
+    let bed = Bed::new();
+    let postgres = database(&bed, "6s", "15s");
+    let _operator = bed.operator("a");
+    bundle(&bed, "db");
+    bed.until("db", "Synced");
+    let first = username(&bed, "db").unwrap();
+    eventually("another credential", SOON, || {
+        let now = username(&bed, "db")?;
+        if now == first {
+            return None;
+        }
+        let issued = postgres.issued();
+        assert!(
+            issued.contains(&now) && issued.contains(&first),
+            "{issued:?}"
+        );
+        Some(())
+    });
+}
+
+#[test]
+#[ignore = "needs Kubernetes, Vault and PostgreSQL"]
+fn a_bundle_that_is_deleted_while_the_operator_is_down_does_not_stay_for_ever() {
+    let bed = Bed::new();
+    let _postgres = database(&bed, "10m", "1h");
+    let operator = bed.operator("a");
+    bundle(&bed, "db");
+    bed.until("db", "Synced");
+    operator.kill();
+    bed.kubernetes
+        .api("DELETE", &format!("{BUNDLES}/db"), &Value::Null);
+    let (status, _) = bed
+        .kubernetes
+        .send("GET", &format!("{BUNDLES}/db"), &Value::Null);
+    assert_eq!(status, 200, "the finalizer keeps it");
+    // The role may not revoke leases of others, so they are named in an event.
+    let _operator = bed.operator("b");
+    eventually("the bundle to be gone", SOON, || {
+        (bed.kubernetes
+            .send("GET", &format!("{BUNDLES}/db"), &Value::Null)
+            .0
+            == 404)
+            .then_some(())
+    });
+    eventually("the event", SOON, || {
+        bed.events("db")
+            .iter()
+            .any(|one| one == "LeasesNotRevoked")
+            .then_some(())
+    });
+}
