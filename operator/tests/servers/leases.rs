@@ -50,7 +50,7 @@ fn a_credential_is_renewed_restored_and_revoked() {
     assert_eq!(found["status"]["leases"].as_array().unwrap().len(), 1);
     let first = username(&bed, "db").unwrap();
     sleep(Duration::from_secs(13));
-    assert_eq!(postgres.issued(), [first.clone()]);
+    assert_eq!(postgres.issued(), std::slice::from_ref(&first));
     assert_eq!(bed.asked("database/creds/app"), 1);
 
     // What somebody changed is restored with the same credential; a deleted Secret gets another one, and the old one ends.
@@ -67,7 +67,7 @@ fn a_credential_is_renewed_restored_and_revoked() {
     let second = eventually("another credential", SOON, || username(&bed, "db"));
     assert_ne!(second, first);
     eventually("the old credential to end", SOON, || {
-        (postgres.issued() == [second.clone()]).then_some(())
+        (postgres.issued() == std::slice::from_ref(&second)).then_some(())
     });
 
     bed.kubernetes
