@@ -86,15 +86,7 @@ fn what_cannot_be_written_is_named_and_what_was_written_is_kept() {
     );
     bed.until("annotations", "Synced");
 
-    let quota = json!({"metadata": {"name": "q"}, "spec": {"hard": {"secrets": "0"}}});
-    bed.kubernetes
-        .api("POST", "/api/v1/namespaces/team/resourcequotas", &quota);
     let immutable = json!({"metadata": {"name": "fixed", "annotations": {"envlatch.io/bundle": "fixed"}}, "immutable": true});
-    bed.kubernetes.api(
-        "DELETE",
-        "/api/v1/namespaces/team/resourcequotas/q",
-        &Value::Null,
-    );
     bed.kubernetes.api("POST", SECRETS, &immutable);
     bed.sync("fixed", "fixed", &json!({}), &json!({}));
     bed.until("fixed", "Immutable");
