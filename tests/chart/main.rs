@@ -77,6 +77,41 @@ fn the_chart_renders_as_before() {
 
 #[test]
 #[ignore = "needs helm"]
+fn the_services_render_as_before() {
+    let csi = ["csi.enabled=true"];
+    let operator = [
+        "operator.enabled=true",
+        "operator.namespaces[0].name=shop",
+        "operator.namespaces[0].serviceAccounts={app}",
+    ];
+    for (name, values) in [("csi", &csi[..]), ("operator", &operator)] {
+        let mut options = set(values);
+        // What depends on the cluster's version is there from this one on.
+        options.push("--kube-version=1.36.0".to_owned());
+        golden(name, &success(&template(&chart(), &options)));
+    }
+}
+
+/// The files of all volumes are charged to the plugin.
+#[test]
+#[ignore = "needs helm"]
+fn a_memory_limit_below_the_budget_is_refused() {
+    for (limit, fits) in [
+        ("128Mi", false),
+        ("319Mi", false),
+        ("320Mi", true),
+        ("1Gi", true),
+    ] {
+        let limit = format!("csi.resources.limits.memory={limit}");
+        let output = template(&chart(), &set(&["csi.enabled=true", &limit]));
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.success(), fits, "{limit}: {text}");
+        assert!(fits || text.contains("csi.budget.node"), "{limit}: {text}");
+    }
+}
+
+#[test]
+#[ignore = "needs helm"]
 fn the_example_of_a_users_chart_renders_as_before() {
     let example = ExampleChart::new();
     golden("example", &success(&template(&example.path(), &[])));
@@ -105,7 +140,11 @@ fn a_wrong_value_is_refused_by_name() {
         ("launcher.mountPath=/envlatch", "/launcher/mountPath"),
         ("launcher.resources=16Mi", "/launcher/resources"),
         ("imagePullSecrets[0]=pull", "/imagePullSecrets/0"),
-        ("csi.enabled=true", "csi"),
+        ("webhook.enabled=true", "webhook"),
+        ("csi.driverNames={-a}", "/csi/driverNames/0"),
+        ("csi.kubeletDir=kubelet", "/csi/kubeletDir"),
+        ("csi.budget.node=64MB", "/csi/budget/node"),
+        ("csi.maxUnavailable=0", "/csi/maxUnavailable"),
     ];
     for (value, place) in cases {
         let output = template(&chart(), &set(&[value]));
