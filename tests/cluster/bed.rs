@@ -35,7 +35,7 @@ fn a_deployment_answers_by_the_name_of_its_service() {
         "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]},
     }));
     let ask = format!(
-        "until wget -q -O - http://web.{}.svc.cluster.local; do sleep 0.3; done",
+        "until wget -q -O - http://web.{}.svc.cluster.local 2>/dev/null; do sleep 0.3; done",
         namespace.name()
     );
     let client = namespace.pod(

@@ -12,3 +12,4 @@ mod dynamic;
 mod faults;
 mod hostile;
 mod refresh;
+mod stay;

@@ -92,7 +92,7 @@ impl<'a> Pod<'a> {
         let answer = self.namespace.cluster.api.bytes("GET", &path, &Value::Null);
         match answer {
             Ok((200, log)) => log,
-            Ok((400, _not_started)) => Vec::new(),
+            Ok((204 | 400 | 404, _not_started)) => Vec::new(),
             other => panic!("log of {}: {other:?}", self.name),
         }
     }

@@ -1,0 +1,151 @@
+//! The launcher that stays beside its program, with a volume of the plugin whose secret changes.
+
+use envlatch_test_support::{Cluster, Namespace, Pod};
+use serde_json::{Value, json};
+
+use crate::bed::{SHELL, bundle, cluster, volume};
+
+const LAUNCHER: &str = "envlatch.test/launcher:dev";
+
+/// A pod whose program says its variable `PASSWORD` and stays; beside it a container without the volume.
+fn staying<'a>(namespace: &'a Namespace, on_change: &str) -> Pod<'a> {
+    let launcher = json!({"name": "envlatch", "mountPath": "/opt/envlatch"});
+    let container = |name: &str, command: &[&str], mounts: Value| json!({"name": name, "image": SHELL, "command": command, "volumeMounts": mounts});
+    let script = "trap 'echo told' HUP; echo \"value $PASSWORD\"; while :; do sleep 0.1; done";
+    let on_change = format!("--on-change={on_change}");
+    let command = [
+        "/opt/envlatch/envlatch",
+        "run",
+        "--dir=/mnt/secrets",
+        "--names=upper",
+        &on_change,
+        "--splay=0s",
+        "--",
+        "sh",
+        "-c",
+        script,
+    ];
+    let secrets = json!({"name": "secrets", "mountPath": "/mnt/secrets", "readOnly": true});
+    namespace.pod(
+        "app",
+        &json!({
+            "containers": [
+                container("app", &command, json!([launcher, secrets])),
+                container("other", &["sleep", "3600"], json!([launcher])),
+            ],
+            "volumes": [
+                {"name": "envlatch", "image": {"reference": LAUNCHER, "pullPolicy": "Never"}},
+                volume("secrets", &json!({"bundle": "app"})),
+            ],
+        }),
+    )
+}
+
+/// Waits until the container `app` has written `text`.
+#[track_caller]
+fn says(pod: &Pod<'_>, text: &str) {
+    envlatch_test_support::eventually(text, std::time::Duration::from_secs(120), || {
+        String::from_utf8_lossy(&pod.log("app"))
+            .contains(text)
+            .then_some(())
+    });
+}
+
+fn change(cluster: &Cluster, namespace: &Namespace, value: &str) {
+    namespace.put(cluster.vault(), "db", &json!({"password": value}));
+    let at = format!("envlatch.io/refresh-at={value}");
+    let words = [
+        "annotate",
+        "--overwrite",
+        "--namespace",
+        namespace.name(),
+        "secretbundle/app",
+        &at,
+    ];
+    let annotated = cluster.kubectl(&words);
+    assert!(annotated.status.success(), "{annotated:?}");
+}
+
+#[test]
+#[ignore = "needs the cluster"]
+fn a_changed_secret_restarts_the_program_in_place() {
+    let cluster = cluster();
+    let namespace = cluster.namespace("stay");
+    namespace.put(cluster.vault(), "db", &json!({"password": "first"}));
+    bundle(
+        &namespace,
+        "app",
+        &[("password", "db#password")],
+        &json!({"refresh": "24h"}),
+    );
+    let pod = staying(&namespace, "restart");
+    says(&pod, "value first");
+    change(cluster, &namespace, "second");
+    says(&pod, "value second");
+    let status = &pod.object()["status"]["containerStatuses"];
+    let restarts: Vec<_> = status
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| c["restartCount"].clone())
+        .collect();
+    assert_eq!(restarts, [0, 0], "the container goes on");
+}
+
+#[test]
+#[ignore = "needs the cluster"]
+fn a_changed_secret_is_told_by_a_signal() {
+    let cluster = cluster();
+    let namespace = cluster.namespace("signal");
+    namespace.put(cluster.vault(), "db", &json!({"password": "first"}));
+    bundle(
+        &namespace,
+        "app",
+        &[("password", "db#password")],
+        &json!({"refresh": "24h"}),
+    );
+    let pod = staying(&namespace, "signal:HUP");
+    says(&pod, "value first");
+    change(cluster, &namespace, "second");
+    says(&pod, "told");
+}
+
+/// The environment of a program is for its own container: a second one of the same user has other processes.
+#[test]
+#[ignore = "needs the cluster"]
+fn exec_gives_the_environment_to_a_probe_and_not_to_another_container() {
+    let cluster = cluster();
+    let namespace = cluster.namespace("exec");
+    namespace.put(cluster.vault(), "db", &json!({"password": "first"}));
+    bundle(
+        &namespace,
+        "app",
+        &[("password", "db#password")],
+        &json!({"refresh": "24h"}),
+    );
+    let pod = staying(&namespace, "restart");
+    says(&pod, "value first");
+    let exec = |container: &str| {
+        let probe = [
+            "/opt/envlatch/envlatch",
+            "exec",
+            "--",
+            "sh",
+            "-c",
+            "echo \"<$PASSWORD>\"",
+        ];
+        let words = [
+            "exec",
+            "--namespace",
+            namespace.name(),
+            "app",
+            "--container",
+            container,
+            "--",
+        ];
+        let output = cluster.kubectl(&[&words[..], &probe].concat());
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert_eq!(exec("app"), "<first>\n");
+    assert!(!exec("other").contains("first"));
+}
