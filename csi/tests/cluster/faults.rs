@@ -2,4 +2,3 @@
 
 mod kills;
 mod outage;
-mod restarts;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use envlatch_test_support::{Cluster, Namespace, Vault, eventually};
 use serde_json::json;
 
-use crate::bed::{bundle, cluster, mounts, plugin_pids, shell, store_of, volume, warned};
+use crate::bed::{bundle, cluster, shell, store_of, volume, warned};
 
 /// A namespace with a Vault of its own, and a bundle of `password` from there.
 fn namespace_with_vault(cluster: &'static Cluster, hint: &str) -> (Namespace, Vault) {
@@ -131,71 +131,4 @@ fn a_container_restarts_while_vault_is_gone() {
                 .find(|event| event.contains("Vault"))
         },
     );
-}
-
-/// What kubelet has asked for is done without the API server, and what is mounted goes on being refreshed, also by a plugin that was
-/// restarted meanwhile.
-#[test]
-#[ignore = "needs the cluster"]
-fn mounts_and_refreshes_go_on_while_the_api_server_hangs() {
-    let cluster = cluster();
-    let (namespace, vault) = namespace_with_vault(cluster, "apiserver");
-    let attributes = json!({"bundle": "app"});
-    let lasting = shell(
-        &namespace,
-        "lasting",
-        volume("secrets", &attributes),
-        "sleep 3600",
-    );
-    lasting.runs();
-    let uid = |pod: &envlatch_test_support::Pod<'_>| {
-        pod.object()["metadata"]["uid"].as_str().unwrap().to_owned()
-    };
-    // What was read for one pod is given to others for 10 seconds.
-    sleep(Duration::from_secs(11));
-    vault.freeze();
-    let pod = shell(&namespace, "app", volume("secrets", &attributes), READ);
-    let (waiting, old) = (uid(&pod), uid(&lasting));
-    eventually(
-        "kubelet's call has arrived",
-        Duration::from_secs(60),
-        || {
-            let told = |event: &String| event.contains(" app ") && event.contains("Vault");
-            namespace.events().into_iter().find(told)
-        },
-    );
-    cluster.freeze("kube-apiserver");
-    vault.thaw();
-    eventually("the volume is mounted", Duration::from_secs(60), || {
-        mounts(cluster)
-            .iter()
-            .any(|target| target.contains(&waiting))
-            .then_some(())
-    });
-    vault.put_kv2(
-        &format!("{}/db", namespace.name()),
-        &json!({"password": "second"}),
-    );
-    let file =
-        format!("/var/lib/kubelet/pods/{old}/volumes/kubernetes.io~csi/secrets/mount/password");
-    let has = |text: &str| {
-        let what = format!("the file of the mounted volume holds {text}");
-        eventually(&what, Duration::from_secs(90), || {
-            (cluster.script(&["enter", "cat", &file]).stdout == text.as_bytes()).then_some(())
-        });
-    };
-    has("second");
-    for pid in plugin_pids(cluster) {
-        let _ = nix::sys::signal::kill(
-            nix::unistd::Pid::from_raw(pid),
-            nix::sys::signal::Signal::SIGKILL,
-        );
-    }
-    vault.put_kv2(
-        &format!("{}/db", namespace.name()),
-        &json!({"password": "third"}),
-    );
-    has("third");
-    cluster.thaw("kube-apiserver");
-    assert_eq!(pod.ended().code, 0);
 }
