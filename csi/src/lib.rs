@@ -17,7 +17,6 @@ pub mod budget;
 pub mod bundles;
 pub mod content;
 mod files;
-mod health;
 mod identity;
 pub mod journal;
 pub mod layout;
@@ -39,7 +38,6 @@ mod volumes;
 mod worker;
 
 use std::convert::Infallible;
-use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
@@ -47,14 +45,9 @@ use envlatch_sys::process::{Side, fork_alone};
 use envlatch_sys::signals;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
-use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
-use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{fmt, registry};
-
 use crate::journal::Journal;
 use crate::mounter::{Mounter, Server, confine_mounter, confine_worker};
-use crate::settings::{LogFormat, Settings};
+use crate::settings::Settings;
 use crate::source::Source;
 use crate::start::Prepared;
 use crate::worker::Worker;
@@ -72,7 +65,7 @@ pub fn run<S: Source>(
     settings: Settings,
     build: impl AsyncFnOnce(Context<'_>) -> Result<S, String>,
 ) -> Result<(), StartError> {
-    log_to_stderr(&settings);
+    settings.log.start();
     let prepared = Prepared::new(&settings)?;
     let (worker_socket, mounter_socket) = socketpair(
         AddressFamily::UNIX,
@@ -159,20 +152,4 @@ fn work<S: Source>(
     let result = runtime.block_on(worker.run(build));
     runtime.shutdown_background();
     result
-}
-
-/// Of other crates only what goes wrong: at their most talkative they print what is in requests.
-fn log_to_stderr(settings: &Settings) {
-    let ours = Targets::new()
-        .with_default(LevelFilter::WARN)
-        .with_target("envlatch", tracing::Level::from(settings.log_level));
-    let lines = fmt::layer()
-        .with_target(false)
-        .with_ansi(false)
-        .with_writer(io::stderr);
-    let lines = match settings.log_format {
-        LogFormat::Text => lines.boxed(),
-        LogFormat::Json => lines.json().boxed(),
-    };
-    registry().with(lines.with_filter(ours)).init();
 }

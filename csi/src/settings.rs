@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use envlatch_service::log::LogSettings;
 
 /// Flags; each can also be given as the environment variable that its help names.
 #[derive(Args, Clone, Debug)]
@@ -63,47 +64,9 @@ pub struct Settings {
     )]
     pub metrics_address: SocketAddr,
 
-    /// Which messages go to stderr
-    #[arg(long, env = "ENVLATCH_LOG_LEVEL", default_value = "info")]
-    pub log_level: LogLevel,
-
-    /// Form of messages
-    #[arg(long, env = "ENVLATCH_LOG_FORMAT", default_value = "text")]
-    pub log_format: LogFormat,
-}
-
-/// Form of messages on stderr.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
-/// Least important message that is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[expect(missing_docs, reason = "levels are what their names say")]
-pub enum LogLevel {
-    Error,
-    Warn,
-    Info,
-    Debug,
-    Trace,
-}
-
-// === impl LogLevel ===
-
-impl From<LogLevel> for tracing::Level {
-    fn from(level: LogLevel) -> Self {
-        match level {
-            LogLevel::Error => Self::ERROR,
-            LogLevel::Warn => Self::WARN,
-            LogLevel::Info => Self::INFO,
-            LogLevel::Debug => Self::DEBUG,
-            LogLevel::Trace => Self::TRACE,
-        }
-    }
+    /// Messages
+    #[command(flatten)]
+    pub log: LogSettings,
 }
 
 /// The CSI specification's form of a driver name. It becomes part of paths.

@@ -4,15 +4,15 @@
 use std::io;
 use std::os::unix::net::UnixStream as StdStream;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+use envlatch_service::monitoring;
 use prometheus_client::registry::Registry;
 use tokio::net::{TcpListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::budget::Budget;
-use crate::health;
 use crate::identity::Readiness;
 use crate::journal::Journal;
 use crate::metrics::Metrics;
@@ -87,10 +87,15 @@ impl Worker {
         let health = TcpListener::bind(settings.metrics_address)
             .await
             .map_err(worker("listen on --metrics-address"))?;
+        let checked = readiness.clone();
+        let ready = move || {
+            let checked = checked.clone();
+            async move { checked.check().await.map(|()| "ok".to_owned()) }
+        };
         tracing::info!(volumes = mounted, drivers = ?settings.driver_names, "serving");
         tokio::select! {
             served = server::serve(self.drivers, settings, &volumes, &readiness, &stopped) => served.map_err(worker("serve")),
-            served = health::serve(health, registry, readiness.clone()) => served.map_err(worker("serve HTTP")),
+            served = monitoring::serve(health, Arc::new(Mutex::new(registry)), ready) => served.map_err(worker("serve HTTP")),
             () = ended(self.lifeline) => Err(StartError::MounterEnded),
             drained = drain(settings, &readiness, &stop) => drained.map_err(worker("handle signals")),
         }

@@ -1,23 +1,13 @@
-//! HTTP for probes and monitoring: `/healthz` (the process answers), `/readyz` (it leads and knows every bundle, or it waits to
-//! lead), `/metrics`.
+//! How far the operator is, for `/readyz`, and the figures for `/metrics`.
 
-use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
-use axum::routing::get;
-use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
-use tokio::net::TcpListener;
-
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// What is served, set up while the operator starts.
 #[derive(Debug)]
 pub(crate) struct Health {
-    registry: Mutex<Registry>,
+    registry: Arc<Mutex<Registry>>,
     stage: Mutex<Stage>,
 }
 
@@ -37,7 +27,7 @@ pub(crate) enum Stage {
 impl Health {
     pub(crate) fn new() -> Self {
         Self {
-            registry: Mutex::new(Registry::with_prefix("envlatch_operator")),
+            registry: Arc::new(Mutex::new(Registry::with_prefix("envlatch_operator"))),
             stage: Mutex::new(Stage::Waiting),
         }
     }
@@ -51,36 +41,20 @@ impl Health {
         register(&mut self.registry.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Serves for good.
-    pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener) -> io::Result<()> {
-        let routes = axum::Router::new()
-            .route("/healthz", get(async || "ok\n"))
-            .route("/readyz", get(ready))
-            .route("/metrics", get(metrics))
-            .with_state(self);
-        axum::serve(listener, routes).await
+    /// What `/metrics` shows.
+    pub(crate) fn registry(&self) -> Arc<Mutex<Registry>> {
+        Arc::clone(&self.registry)
     }
-}
 
-async fn ready(State(health): State<Arc<Health>>) -> impl IntoResponse {
-    match *health.stage.lock().unwrap_or_else(PoisonError::into_inner) {
-        Stage::Waiting => (StatusCode::OK, "ok: another replica leads\n"),
-        Stage::Working => (StatusCode::OK, "ok\n"),
-        Stage::Listing => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "bundles and stores are not listed yet\n",
-        ),
-    }
-}
-
-async fn metrics(State(health): State<Arc<Health>>) -> impl IntoResponse {
-    let mut text = String::new();
-    let registry = health
-        .registry
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
-    match encode(&mut text, &registry) {
-        Ok(()) => Ok(([(header::CONTENT_TYPE, OPEN_METRICS)], text)),
-        Err(error) => Err((StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
+    /// Ready is also who waits to lead.
+    ///
+    /// # Errors
+    /// What is not done yet.
+    pub(crate) fn ready(&self) -> Result<String, String> {
+        match *self.stage.lock().unwrap_or_else(PoisonError::into_inner) {
+            Stage::Waiting => Ok("ok: another replica leads".to_owned()),
+            Stage::Working => Ok("ok".to_owned()),
+            Stage::Listing => Err("bundles and stores are not listed yet".to_owned()),
+        }
     }
 }

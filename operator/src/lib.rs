@@ -32,6 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use envlatch_bundle::Problem;
+use envlatch_service::monitoring;
 use kube::{Client, Config};
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -43,7 +44,7 @@ use crate::health::{Health, Stage};
 use crate::leader::Candidate;
 use crate::metrics::{Metrics, Present};
 use crate::operator::Operator;
-use crate::settings::{LogFormat, Settings};
+use crate::settings::Settings;
 use crate::watch::Scope;
 
 /// How long the API server has to take the Lease back.
@@ -81,7 +82,7 @@ pub enum OperatorError {
 /// # Errors
 /// Why it could not start, or had to end.
 pub fn run(settings: &Settings) -> Result<(), OperatorError> {
-    log_to_stderr(settings);
+    settings.log.start();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -100,7 +101,9 @@ async fn serve(settings: &Settings) -> Result<(), OperatorError> {
         .await
         .map_err(|error| OperatorError::Listen(address, error))?;
     let health = Arc::new(Health::new());
-    tokio::spawn(Arc::clone(&health).serve(listener));
+    let stage = Arc::clone(&health);
+    let ready = move || std::future::ready(stage.ready());
+    tokio::spawn(monitoring::serve(listener, health.registry(), ready));
     let config = Config::infer().await.map_err(OperatorError::Config)?;
     let client = Client::try_from(config).map_err(OperatorError::Client)?;
     let candidate = Candidate::new(
@@ -170,17 +173,5 @@ async fn load_key(client: &Client, namespace: &str) -> Result<Hasher, OperatorEr
             Err(problem) => return Err(OperatorError::Key(problem)),
         }
         sleep(AGAIN).await;
-    }
-}
-
-fn log_to_stderr(settings: &Settings) {
-    let log = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::from(settings.log_level))
-        .with_target(false)
-        .with_ansi(false)
-        .with_writer(io::stderr);
-    match settings.log_format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().init(),
     }
 }
