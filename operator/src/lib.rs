@@ -7,11 +7,13 @@
 //! One replica works at a time, the holder of a Lease. What it remembers can be lost: the status of each bundle and the versions of
 //! the Secrets tell the next replica what is in place, without a request for each.
 
+mod classes;
 mod content;
 mod gate;
 mod hash;
 mod health;
 mod identity;
+mod item;
 mod leader;
 mod metrics;
 mod operator;
@@ -159,7 +161,7 @@ async fn operate(
     } else {
         Scope::Listed(settings.namespaces.clone())
     };
-    watch::start(&operator, &scope).await;
+    watch::start(&operator, &scope, settings.secret_objects).await;
     health.set(Stage::Working);
     operator.work(workers);
     std::future::pending().await

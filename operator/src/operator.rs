@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use envlatch_api::{SecretBundle, VaultStore};
-use envlatch_bundle::{About, Events, Fetcher};
+use envlatch_bundle::{Events, Fetcher};
 use kube::{Client, ResourceExt};
 use tokio::time::{Instant, sleep};
 
 use crate::gate::Gates;
 use crate::hash::Hasher;
 use crate::identity::Tokens;
+use crate::item::{self, Item};
 use crate::metrics::Metrics;
 use crate::queue::{Class, Queue};
 use crate::restart::Restarts;
@@ -90,8 +91,9 @@ impl Operator {
     }
 
     /// A bundle is new or has changed.
-    pub(crate) fn saw(&self, bundle: SecretBundle) {
-        let key = Key::of(&bundle);
+    pub(crate) fn saw(&self, bundle: impl Into<Item>) {
+        let bundle = bundle.into();
+        let key = Key::of(&*bundle);
         if self.world.set_bundle(bundle) {
             self.queue.add(key, Class::Change, Instant::now());
         }
@@ -170,15 +172,7 @@ impl Operator {
 
     /// Tells the user about a bundle.
     pub(crate) fn tell(&self, bundle: &SecretBundle, type_: &str, reason: &str, note: &str) {
-        let about = About {
-            api_version: "envlatch.io/v1alpha1",
-            kind: "SecretBundle",
-            name: &bundle.name_any(),
-            namespace: &bundle.namespace().unwrap_or_default(),
-            uid: &bundle.uid().unwrap_or_default(),
-            action: "Sync",
-        };
-        self.events.post(&about, type_, reason, note);
+        self.events.post(&item::about(bundle), type_, reason, note);
     }
 
     async fn restart_workloads(&self) {

@@ -67,6 +67,8 @@ pub(crate) fn install(values: &[&str]) {
         "--namespace=envlatch-system",
         "--wait",
         "--timeout=120s",
+        // Whoever came first has brought the CRDs.
+        "--take-ownership",
     ];
     words.extend(values.iter().map(String::as_str));
     let installed = helm(&words);
@@ -89,20 +91,7 @@ pub(crate) fn store(cluster: &Cluster, name: &str, more: &Value) {
 
 /// A VaultStore for a Vault with `more` in its spec.
 pub(crate) fn store_of(cluster: &Cluster, name: &str, vault: &Vault, more: &Value) {
-    let mut spec = json!({
-        "addresses": [vault.address()],
-        "tls": {"ca": vault.ca_pem()},
-        "grants": [{"namespaces": ["*"], "roles": ["*"]}],
-    });
-    for (key, value) in more.as_object().into_iter().flatten() {
-        spec[key] = value.clone();
-    }
-    cluster.apply(&json!({
-        "apiVersion": "envlatch.io/v1alpha1",
-        "kind": "VaultStore",
-        "metadata": {"name": name},
-        "spec": spec,
-    }));
+    cluster.store(name, vault, more);
 }
 
 /// A SecretBundle in the role that has the namespace's name. `entries` are pairs of a file and `PATH#KEY` below the namespace's

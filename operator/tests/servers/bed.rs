@@ -125,20 +125,19 @@ impl Bed {
 
     /// Starts the operator for namespace `team`.
     pub(crate) fn operator(&self, instance: &str) -> Operator {
+        self.operator_with(instance, &["--namespaces", "team"])
+    }
+
+    /// Starts the operator with flags that say for what.
+    pub(crate) fn operator_with(&self, instance: &str, scope: &[&str]) -> Operator {
         let log = self
             .folder
             .path()
             .join(format!("{instance}-{}.log", fastrand::u32(..)));
         let file = File::create(&log).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_envlatch-operator"))
-            .args([
-                "--namespaces",
-                "team",
-                "--own-namespace",
-                "envlatch",
-                "--instance",
-                instance,
-            ])
+            .args(scope)
+            .args(["--own-namespace", "envlatch", "--instance", instance])
             .args([
                 "--metrics-address",
                 "127.0.0.1:0",

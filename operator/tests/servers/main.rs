@@ -4,6 +4,7 @@
 
 mod bad_inputs;
 mod bed;
+mod classes;
 mod faults;
 mod leases;
 mod restarts;
