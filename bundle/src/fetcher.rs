@@ -4,11 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use envlatch_vault::{Secret, Session};
+use envlatch_vault::Secret;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::Instant;
 
 use crate::Problem;
+use crate::counters::Counters;
 use crate::holder::Holder;
 use crate::journal::State;
 use crate::limit::Urgency;
@@ -17,8 +18,8 @@ use crate::plan::{Ask, Plan};
 use crate::private::{Issued, Private};
 use crate::problem::Code;
 use crate::render::{File, files};
-use crate::revoker::Revoker;
-use crate::server::{Answer, Counters, Server, Servers};
+use crate::revoker::{Login, Memory, NoMemory, Revoker};
+use crate::server::{Answer, Server, Servers};
 use crate::shared::{SharedLogin, SharedLogins};
 use crate::store::Access;
 
@@ -58,9 +59,15 @@ impl Fetcher {
     /// Nothing is asked yet. Must be called in a tokio runtime.
     #[must_use]
     pub fn start() -> Self {
+        Self::with_memory(Arc::new(NoMemory))
+    }
+
+    /// The same, and what is to be revoked is remembered beyond the life of this process.
+    #[must_use]
+    pub fn with_memory(memory: Arc<dyn Memory>) -> Self {
         let servers = Servers::default();
         Self {
-            revoker: Revoker::start(Arc::clone(&servers.counters)),
+            revoker: Revoker::start(Arc::clone(&servers.counters), memory),
             shared: SharedLogins::default(),
             servers,
         }
@@ -161,23 +168,31 @@ impl Fetcher {
             private.renew_jwt(holder.token);
             return (private, false);
         }
-        let private = Arc::new(Private::new(access, holder.token, server));
         let journalled = state
             .and_then(|state| state.private.as_ref())
             .filter(|_| !logins.has_private());
         if let Some(journalled) = journalled {
-            private.resume(journalled.token(), journalled.lives(), journalled.kept());
-            logins.replace(Some((identity, Arc::clone(&private))), &self.revoker);
-            return (private, false);
+            let private = Private::resumed(access, &holder.token.jwt, server, journalled);
+            self.resume(logins, identity, Arc::clone(&private));
+            if !private.must_be_replaced() {
+                return (private, false);
+            }
         }
-        logins.prepare(&private.session);
+        let private = Arc::new(Private::new(access, &holder.token.jwt, server));
+        logins.prepare(private.login());
         (private, true)
+    }
+
+    /// Keeps alive what an earlier process had.
+    pub(crate) fn resume(&self, logins: &Logins, identity: String, private: Arc<Private>) {
+        private.start_upkeep();
+        logins.replace(Some((identity, private)), &self.revoker);
     }
 
     /// Nothing came of it: a login that was made for it ends, and with it whatever it was issued.
     pub fn give_up(&self, gathered: &Gathered, logins: &Logins) {
         if let (Some(private), true) = (&gathered.private, gathered.fresh) {
-            logins.give_up(&private.session, &self.revoker);
+            logins.give_up(private.login(), &self.revoker);
         }
     }
 
@@ -204,10 +219,10 @@ impl Fetcher {
 
     /// The holder is gone: what was made for it is revoked. Returns whether anything was made for it alone.
     pub fn forget(&self, id: &str, logins: &Logins) -> bool {
-        let sessions = logins.sessions();
-        let had = !sessions.is_empty();
-        for session in sessions {
-            self.revoker.revoke(session);
+        let given_up = logins.take();
+        let had = !given_up.is_empty();
+        for login in given_up {
+            self.revoker.revoke(login);
         }
         self.shared.leave(id, None, &self.revoker);
         had
@@ -247,7 +262,7 @@ impl Fetcher {
         deadline: Instant,
     ) -> Result<(), Problem> {
         let server = self.servers.get(access)?;
-        let private = Private::new(access, holder.token, &server);
+        let private = Private::new(access, &holder.token.jwt, &server);
         let mut outcome = Ok(());
         for lease in leases {
             let revoked = private.session.revoke_lease(lease, deadline.into_std());
@@ -256,12 +271,17 @@ impl Fetcher {
                 break;
             }
         }
-        self.revoke(Arc::clone(&private.session));
+        self.revoke(private.login());
         outcome
     }
 
-    pub(crate) fn revoke(&self, session: Arc<Session>) {
-        self.revoker.revoke(session);
+    pub(crate) fn revoke(&self, login: Login) {
+        self.revoker.revoke(login);
+    }
+
+    /// Waits until everything that is to be revoked was tried once, at most so long.
+    pub async fn flush(&self, within: Duration) {
+        self.revoker.flush(within).await;
     }
 }
 

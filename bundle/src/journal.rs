@@ -9,6 +9,7 @@ use envlatch_vault::{Reply, Secret, Value};
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use crate::class::Class;
 use crate::plan::Ask;
@@ -53,6 +54,8 @@ struct KeptState {
     query: Vec<(String, String)>,
     arguments: Option<String>,
     response: String,
+    /// In seconds since 1970, unless it was renewed since
+    ends: u64,
 }
 
 // === impl State ===
@@ -139,11 +142,14 @@ impl PrivateState {
                     .map(Value::to_json)
                     .and_then(|json| text(&json)),
                 response: text(&kept.answer.whole.to_json())?,
+                ends: now() + left(kept.term.ends).as_secs(),
             })
         });
         Some(Self {
             token: text(&private.session.held()?.secret)?,
-            ends: private.token_ends().map(|left| now() + left.as_secs()),
+            ends: private
+                .token_ends()
+                .map(|ends| now() + left(ends).as_secs()),
             kept: kept.collect(),
         })
     }
@@ -154,12 +160,11 @@ impl PrivateState {
 
     /// How long the token lives from now on.
     pub(crate) fn lives(&self) -> Option<Duration> {
-        self.ends
-            .map(|ends| Duration::from_secs(ends.saturating_sub(now())))
+        self.ends.map(until)
     }
 
-    /// What was issued. What cannot be read any more is issued anew.
-    pub(crate) fn kept(&self) -> Vec<(Ask, Answer)> {
+    /// What was issued, and how long it lives from now on. What cannot be read any more is issued anew.
+    pub(crate) fn kept(&self) -> Vec<(Ask, Answer, Duration)> {
         let kept = self.kept.iter().filter_map(|kept| {
             let whole = Value::parse(kept.response.as_bytes()).ok()?;
             let reply = Reply::of_response(&kept.path, whole.clone())?;
@@ -172,7 +177,7 @@ impl PrivateState {
                 query: kept.query.clone(),
                 arguments: arguments.transpose().ok()?,
             };
-            Some((ask, Answer { whole, reply }))
+            Some((ask, Answer { whole, reply }, until(kept.ends)))
         });
         kept.collect()
     }
@@ -210,11 +215,20 @@ fn version(key: &str, file: &File) -> String {
     }
 }
 
-fn text(secret: &Secret) -> Option<String> {
+fn left(until: Instant) -> Duration {
+    until.saturating_duration_since(Instant::now())
+}
+
+/// How long it is until so many seconds after 1970.
+pub(crate) fn until(ends: u64) -> Duration {
+    Duration::from_secs(ends.saturating_sub(now()))
+}
+
+pub(crate) fn text(secret: &Secret) -> Option<String> {
     secret.expose_str().map(str::to_owned)
 }
 
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
