@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::Problem;
 use crate::holder::Holder;
-use crate::journal::State;
+use crate::journal::{LoginState, State};
 use crate::limit::Urgency;
 use crate::logins::Logins;
 use crate::plan::{Ask, Plan};
@@ -161,17 +161,45 @@ impl Fetcher {
             private.renew_jwt(holder.token);
             return (private, false);
         }
-        let private = Arc::new(Private::new(access, holder.token, server));
+        let private = Arc::new(Private::new(access, holder.token.jwt.clone(), server));
         let journalled = state
             .and_then(|state| state.private.as_ref())
             .filter(|_| !logins.has_private());
         if let Some(journalled) = journalled {
-            private.resume(journalled.token(), journalled.lives(), journalled.kept());
+            private.resume(journalled, 0.0);
             logins.replace(Some((identity, Arc::clone(&private))), &self.revoker);
             return (private, false);
         }
         logins.prepare(&private.session);
         (private, true)
+    }
+
+    /// Goes on with the login of an earlier process, of which [`Gathered::login`] or [`Logins::login`] told. Nothing is asked now; what was
+    /// issued is renewed soon, and `share` (from 0 to 1) spreads those who are continued together. Returns whether there is something to
+    /// go on with.
+    ///
+    /// # Errors
+    /// The store cannot be used.
+    pub fn resume(
+        &self,
+        access: &Access,
+        login: &Secret,
+        logins: &Logins,
+        share: f64,
+    ) -> Result<bool, Problem> {
+        let identity = identity(access);
+        let Some(state) = LoginState::of_bytes(login).filter(|state| state.identity == identity)
+        else {
+            return Ok(false);
+        };
+        let server = self.servers.get(access)?;
+        // Whoever fetches next brings a token of the service account along.
+        let private = Arc::new(Private::new(access, Secret::default(), &server));
+        private.resume(&state.private, share);
+        private.start_upkeep();
+        let has_kept = !private.all_kept().is_empty();
+        logins.replace(Some((identity, private)), &self.revoker);
+        Ok(has_kept)
     }
 
     /// Nothing came of it: a login that was made for it ends, and with it whatever it was issued.
@@ -247,7 +275,7 @@ impl Fetcher {
         deadline: Instant,
     ) -> Result<(), Problem> {
         let server = self.servers.get(access)?;
-        let private = Private::new(access, holder.token, &server);
+        let private = Private::new(access, holder.token.jwt.clone(), &server);
         let mut outcome = Ok(());
         for lease in leases {
             let revoked = private.session.revoke_lease(lease, deadline.into_std());
@@ -279,6 +307,13 @@ impl Gathered {
     #[must_use]
     pub fn is_fresh(&self) -> bool {
         self.fresh
+    }
+
+    /// The login behind what was issued, for [`Fetcher::resume`]. It has the token and the credentials in it.
+    #[must_use]
+    pub fn login(&self) -> Option<Secret> {
+        let private = self.private.as_ref()?;
+        Some(LoginState::of(&self.identity, private)?.to_bytes())
     }
 
     /// The files of `plan`, for which it was gathered; names are not checked yet.

@@ -12,6 +12,7 @@ use envlatch_vault::{Class, Error, Lease, Secret, Session};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
+use crate::journal::{PrivateState, TermState};
 use crate::plan::Ask;
 use crate::request::Token;
 use crate::server::{Answer, Server};
@@ -22,6 +23,8 @@ use crate::store::Access;
 const RENEWAL: Duration = Duration::from_secs(15);
 /// How soon a failed renewal is repeated, at most and at least.
 const REPEAT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// What a renewal may give less than was asked for because times are whole seconds.
+const SLACK: Duration = Duration::from_secs(2);
 /// How often the upkeep looks whether there is something new to keep.
 const IDLE: Duration = Duration::from_secs(3600);
 
@@ -77,8 +80,8 @@ struct Term {
 // === impl Private ===
 
 impl Private {
-    pub(crate) fn new(access: &Access, token: &Token, server: &Arc<Server>) -> Self {
-        let jwt = Arc::new(RwLock::new(token.jwt.clone()));
+    pub(crate) fn new(access: &Access, jwt: Secret, server: &Arc<Server>) -> Self {
+        let jwt = Arc::new(RwLock::new(jwt));
         Self {
             session: Arc::new(Session::new(server.client.clone(), auth(access, &jwt))),
             server: Arc::clone(server),
@@ -91,28 +94,23 @@ impl Private {
         }
     }
 
-    /// Continues what an earlier process had; everything is renewed at once, because nobody did meanwhile.
-    pub(crate) fn resume(&self, token: Secret, ends: Option<Duration>, kept: Vec<(Ask, Answer)>) {
-        self.session.adopt(token);
-        let now = Instant::now();
-        for (ask, answer) in kept {
-            if let Some(mut kept) = Kept::of(ask, Arc::new(answer)) {
-                kept.term.renew = kept
-                    .lease
-                    .as_ref()
-                    .filter(|lease| lease.renewable)
-                    .map(|_| now);
-                kept.term.last = kept.term.renew.is_none();
-                self.held().kept.push(kept);
+    /// Continues what an earlier process had. Nobody renewed it meanwhile, so that is done soon: within a sixth of its time, `share` of
+    /// which is waited for, so that those who are continued together do not come together.
+    pub(crate) fn resume(&self, state: &PrivateState, share: f64) {
+        self.session.adopt(state.token());
+        let mut held = self.held();
+        held.token = state.term.map(|term| Term::resumed(term, share));
+        for (ask, answer, term) in state.kept() {
+            let answer = Arc::new(answer);
+            let Some(mut kept) = Kept::of(ask, answer) else {
+                continue;
+            };
+            // A certificate says itself when it ends.
+            if kept.lease.is_some() {
+                kept.term = Term::resumed(term, share);
             }
+            held.kept.push(kept);
         }
-        let ends = ends.unwrap_or(IDLE);
-        self.held().token = Some(Term {
-            renew: Some(now),
-            ends: now + ends,
-            whole: ends,
-            last: false,
-        });
     }
 
     pub(crate) fn renew_jwt(&self, token: &Token) {
@@ -128,10 +126,9 @@ impl Private {
             .map(|kept| Arc::clone(&kept.answer))
     }
 
-    /// When the token ends, if it does.
-    pub(crate) fn token_ends(&self) -> Option<Duration> {
-        let token = self.held().token?;
-        Some(token.ends.saturating_duration_since(Instant::now()))
+    /// How long the token lives, if it ends.
+    pub(crate) fn token_term(&self) -> Option<TermState> {
+        self.held().token.map(Term::state)
     }
 
     pub(crate) fn all_kept(&self) -> Vec<Kept> {
@@ -303,6 +300,10 @@ impl Held {
 // === impl Kept ===
 
 impl Kept {
+    pub(crate) fn term(&self) -> TermState {
+        self.term.state()
+    }
+
     fn of(ask: Ask, answer: Arc<Answer>) -> Option<Self> {
         let term = match (&answer.reply.lease, answer.reply.expiration) {
             (Some(lease), _) => Term::new(lease.duration, lease.renewable),
@@ -335,18 +336,49 @@ impl Term {
         }
     }
 
+    /// What an earlier process journalled. Clocks can have been set meanwhile, so nothing has more time left than it was given, and
+    /// what seems to have ended is renewed before it is believed.
+    fn resumed(state: TermState, share: f64) -> Self {
+        let now = Instant::now();
+        let whole = Duration::from_secs(state.whole);
+        let left = (UNIX_EPOCH + Duration::from_secs(state.ends)).duration_since(SystemTime::now());
+        let left = left.unwrap_or_default().min(whole);
+        let renew = left
+            .saturating_sub(whole / 3)
+            .min(whole.mul_f64(share / 6.0));
+        Self {
+            renew: (!state.last).then(|| now + renew),
+            ends: now + left,
+            whole,
+            last: state.last,
+        }
+    }
+
+    fn state(self) -> TermState {
+        let left = self.ends.saturating_duration_since(Instant::now());
+        let ends = (SystemTime::now() + left).duration_since(UNIX_EPOCH);
+        TermState {
+            ends: ends.unwrap_or_default().as_secs(),
+            whole: self.whole.as_secs(),
+            last: self.last,
+        }
+    }
+
     /// The term after a renewal that gave so much time, or failed.
     /// A lease that is refused is gone, while a token may only be one that cannot be renewed.
     fn after(self, outcome: Result<Duration, Error>, refused_is_gone: bool) -> Self {
         let now = Instant::now();
         match outcome {
-            // Half of what was asked for, or less: the maximum is near, and the next renewal would give less still.
-            Ok(granted) => Self {
-                renew: (granted > self.whole / 2).then(|| now + granted * 2 / 3),
-                ends: now + granted,
-                last: granted <= self.whole / 2,
-                ..self
-            },
+            // Less than was asked for: the maximum is near, and the next renewal would give less still.
+            Ok(granted) => {
+                let last = granted + (self.whole / 10).max(SLACK) < self.whole;
+                Self {
+                    renew: (!last).then(|| now + granted * 2 / 3),
+                    ends: now + granted,
+                    last,
+                    ..self
+                }
+            }
             Err(error)
                 if matches!(
                     error.class(),
