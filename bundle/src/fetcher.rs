@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::Problem;
 use crate::counters::Counters;
 use crate::holder::Holder;
-use crate::journal::State;
+use crate::journal::{LoginState, PrivateState, State};
 use crate::limit::Urgency;
 use crate::logins::Logins;
 use crate::plan::{Ask, Plan};
@@ -172,8 +172,8 @@ impl Fetcher {
             .and_then(|state| state.private.as_ref())
             .filter(|_| !logins.has_private());
         if let Some(journalled) = journalled {
-            let private = Private::resumed(access, &holder.token.jwt, server, journalled);
-            self.resume(logins, identity, Arc::clone(&private));
+            let jwt = &holder.token.jwt;
+            let private = self.go_on(access, jwt, server, logins, journalled, 0.0);
             if !private.must_be_replaced() {
                 return (private, false);
             }
@@ -184,9 +184,45 @@ impl Fetcher {
     }
 
     /// Keeps alive what an earlier process had.
-    pub(crate) fn resume(&self, logins: &Logins, identity: String, private: Arc<Private>) {
+    pub(crate) fn go_on(
+        &self,
+        access: &Access,
+        jwt: &Secret,
+        server: &Arc<Server>,
+        logins: &Logins,
+        state: &PrivateState,
+        share: f64,
+    ) -> Arc<Private> {
+        let private = Arc::new(Private::resumed(access, jwt, server, state, share));
         private.start_upkeep();
-        logins.replace(Some((identity, private)), &self.revoker);
+        let own = (identity(access), Arc::clone(&private));
+        logins.replace(Some(own), &self.revoker);
+        private
+    }
+
+    /// Goes on with the login of an earlier process, of which [`Gathered::login`] or [`Logins::login`] told. Nothing is asked now; what was
+    /// issued is renewed soon, and `share` (from 0 to 1) spreads those who are continued together. Returns whether there is something to
+    /// go on with.
+    ///
+    /// # Errors
+    /// The store cannot be used.
+    pub fn resume(
+        &self,
+        access: &Access,
+        login: &Secret,
+        logins: &Logins,
+        share: f64,
+    ) -> Result<bool, Problem> {
+        let Some(state) =
+            LoginState::of_bytes(login).filter(|state| state.identity == identity(access))
+        else {
+            return Ok(false);
+        };
+        let server = self.servers.get(access)?;
+        // Whoever fetches next brings a token of the service account along.
+        let jwt = Secret::default();
+        let private = self.go_on(access, &jwt, &server, logins, &state.private, share);
+        Ok(!private.all_kept().is_empty())
     }
 
     /// Nothing came of it: a login that was made for it ends, and with it whatever it was issued.
@@ -299,6 +335,13 @@ impl Gathered {
     #[must_use]
     pub fn is_fresh(&self) -> bool {
         self.fresh
+    }
+
+    /// The login behind what was issued, for [`Fetcher::resume`]. It has the token and the credentials in it.
+    #[must_use]
+    pub fn login(&self) -> Option<Secret> {
+        let private = self.private.as_ref()?;
+        Some(LoginState::of(&self.identity, private)?.to_bytes())
     }
 
     /// The files of `plan`, for which it was gathered; names are not checked yet.

@@ -2,10 +2,11 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use envlatch_vault::Session;
+use envlatch_vault::{Secret, Session};
 use tokio::time::Instant;
 
 use crate::fetcher::identity;
+use crate::journal::LoginState;
 use crate::private::{Issued, Private};
 use crate::revoker::{Login, Revoker};
 use crate::store::Access;
@@ -52,6 +53,14 @@ impl Logins {
             .as_ref()
             .map(|(_, private)| private.issued())
             .unwrap_or_default()
+    }
+
+    /// The login behind what is held, for [`Fetcher::resume`](crate::Fetcher::resume). It has the token and the credentials in it.
+    #[must_use]
+    pub fn login(&self) -> Option<Secret> {
+        let held = self.held();
+        let (identity, private) = held.private.as_ref()?;
+        Some(LoginState::of(identity, private)?.to_bytes())
     }
 
     pub(crate) fn has_private(&self) -> bool {

@@ -11,7 +11,7 @@ use envlatch_vault::{Lease, Secret, Session};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
-use crate::journal::PrivateState;
+use crate::journal::{PrivateState, TermState};
 use crate::plan::Ask;
 use crate::request::Token;
 use crate::revoker::Login;
@@ -82,38 +82,31 @@ impl Private {
         }
     }
 
-    /// Continues what an earlier process had; everything is renewed at once, because nobody did meanwhile.
+    /// Continues what an earlier process had. Nobody renewed it meanwhile, so that is done soon: within a sixth of its time, `share` of
+    /// which is waited for, so that those who are continued together do not come together.
     pub(crate) fn resumed(
         access: &Access,
         jwt: &Secret,
         server: &Arc<Server>,
         state: &PrivateState,
-    ) -> Arc<Self> {
+        share: f64,
+    ) -> Self {
         let private = Self::new(access, jwt, server);
-        private.adopt(state);
-        Arc::new(private)
-    }
-
-    fn adopt(&self, state: &PrivateState) {
-        self.session.adopt(state.token());
-        let now = Instant::now();
-        let mut held = self.held();
-        for (ask, answer, lives) in state.kept() {
-            if let Some(mut kept) = Kept::of(ask, Arc::new(answer)) {
-                if kept.term.is_last() {
-                    kept.term.ends = now + lives;
-                } else {
-                    kept.term.renew = Some(now);
-                }
-                held.kept.push(kept);
+        private.session.adopt(state.token());
+        let mut held = private.held();
+        held.token = state.term.map(|term| Term::resumed(term, share));
+        for (ask, answer, term) in state.kept() {
+            let Some(mut kept) = Kept::of(ask, Arc::new(answer)) else {
+                continue;
+            };
+            // A certificate says itself when it ends.
+            if kept.lease.is_some() {
+                kept.term = Term::resumed(term, share);
             }
+            held.kept.push(kept);
         }
-        let ends = state.lives().unwrap_or(IDLE);
-        held.token = Some(Term {
-            renew: Some(now),
-            ends: now + ends,
-            whole: ends,
-        });
+        drop(held);
+        private
     }
 
     pub(crate) fn login(&self) -> Login {
@@ -136,9 +129,9 @@ impl Private {
             .map(|kept| Arc::clone(&kept.answer))
     }
 
-    /// When the token ends, if it does.
-    pub(crate) fn token_ends(&self) -> Option<Instant> {
-        self.held().token.map(|token| token.ends)
+    /// How long the token lives, if it ends.
+    pub(crate) fn token_term(&self) -> Option<TermState> {
+        self.held().token.map(Term::state)
     }
 
     pub(crate) fn all_kept(&self) -> Vec<Kept> {

@@ -8,6 +8,8 @@ use std::time::Duration;
 use envlatch_vault::{Class, Error};
 use tokio::time::Instant;
 
+use crate::journal::{TermState, now, until};
+
 /// How soon a failed renewal is repeated, at most and at least.
 const REPEAT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// How far apart kubelet's calls are, at most: after a restart only they bring a token to log in with. Its pods are synced once
@@ -35,6 +37,31 @@ impl Term {
             renew: renewable.then(|| now + whole * 2 / 3),
             ends: now + whole,
             whole,
+        }
+    }
+
+    /// What an earlier process journalled. Clocks can have been set meanwhile, so nothing has more time left than it was given, and
+    /// what seems to have ended is renewed before it is believed.
+    pub(crate) fn resumed(state: TermState, share: f64) -> Self {
+        let now = Instant::now();
+        let whole = Duration::from_secs(state.whole);
+        let left = until(state.ends).min(whole);
+        let renew = left
+            .saturating_sub(whole / 3)
+            .min(whole.mul_f64(share / 6.0));
+        Self {
+            renew: (!state.last).then(|| now + renew),
+            ends: now + left,
+            whole,
+        }
+    }
+
+    pub(crate) fn state(self) -> TermState {
+        let left = self.ends.saturating_duration_since(Instant::now());
+        TermState {
+            ends: now() + left.as_secs(),
+            whole: self.whole.as_secs(),
+            last: self.is_last(),
         }
     }
 

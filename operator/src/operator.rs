@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use envlatch_api::{SecretBundle, VaultStore};
 use envlatch_bundle::{Events, Fetcher};
+use envlatch_vault::Secret;
 use kube::{Client, ResourceExt};
 use tokio::time::{Instant, sleep};
 
@@ -17,6 +18,7 @@ use crate::item::{self, Item};
 use crate::metrics::Metrics;
 use crate::queue::{Class, Queue};
 use crate::restart::Restarts;
+use crate::seal::Sealer;
 use crate::tracked::Tracked;
 use crate::world::{Key, World};
 
@@ -27,6 +29,7 @@ const SPREAD: Duration = Duration::from_secs(10);
 pub(crate) struct Operator {
     pub(crate) client: Client,
     pub(crate) hasher: Hasher,
+    pub(crate) sealer: Sealer,
     pub(crate) fetcher: Fetcher,
     pub(crate) tokens: Tokens,
     pub(crate) gates: Gates,
@@ -44,7 +47,7 @@ impl Operator {
     /// Must be called in a tokio runtime.
     pub(crate) fn new(
         client: Client,
-        hasher: Hasher,
+        key: &Secret,
         metrics: Metrics,
         instance: &str,
         workers: usize,
@@ -58,8 +61,9 @@ impl Operator {
             world: World::default(),
             queue: Queue::new(workers),
             tracked: Mutex::default(),
+            hasher: Hasher::new(key.expose()),
+            sealer: Sealer::new(key.expose()),
             client,
-            hasher,
             metrics,
         }
     }

@@ -4,6 +4,7 @@
 //! everything in place asks nobody and writes nothing.
 
 mod finish;
+mod login;
 mod place;
 mod report;
 
@@ -221,14 +222,8 @@ impl Turn<'_> {
             applied.wish = wish;
             return Ok(());
         }
-        let issued = gathered.issued();
-        self.item.check_issued(&issued).map_err(early)?;
-        let journalled = gathered.is_fresh() && !issued.is_empty();
-        if journalled {
-            self.journal(live, records(&issued, &hash, &[]))
-                .await
-                .map_err(early)?;
-        }
+        self.item.check_issued(&gathered.issued()).map_err(early)?;
+        let journalled = self.journal(live, gathered, &hash).await.map_err(early)?;
         let version = self
             .write(&data)
             .await
@@ -278,19 +273,35 @@ impl Turn<'_> {
         Ok(version)
     }
 
-    /// Writes down what was issued before anybody can use it, and makes sure that it is revoked when the bundle is deleted.
-    async fn journal(&self, live: &mut Live, new: Vec<LeaseRecord>) -> Result<(), Problem> {
-        self.add_finalizer().await?;
+    /// Writes down what was issued, and the login behind it, before anybody can use it, and makes sure that it is revoked when the
+    /// bundle is deleted. Returns whether there was anything new.
+    async fn journal(
+        &self,
+        live: &mut Live,
+        gathered: &Gathered,
+        hash: &str,
+    ) -> Result<bool, Problem> {
         let mut status = live
             .status
             .clone()
             .or_else(|| self.bundle.status.clone())
             .unwrap_or_default();
+        let issued = gathered.issued();
+        let new = records(&issued, hash, &[]);
+        let is_known = |record: &LeaseRecord| status.leases.iter().any(|one| one.id == record.id);
+        if new.is_empty() || !gathered.is_fresh() && new.iter().all(is_known) {
+            return Ok(false);
+        }
+        if issued.iter().any(|one| one.lease.is_some()) {
+            self.add_finalizer().await?;
+        }
         status
             .leases
             .retain(|lease| new.iter().all(|other| other.id != lease.id));
         status.leases.extend(new);
-        self.write_status(live, status).await
+        status.login = gathered.login().map(|login| self.sealed(&login));
+        self.write_status(live, status).await?;
+        Ok(true)
     }
 
     async fn write_status(

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use envlatch_vault::{Auth, Secret, Session};
 
 use super::{Bundles, Mounted};
-use crate::fetcher::identity;
 use crate::journal::State;
-use crate::private::Private;
 use crate::revoker::Login;
 use crate::store::{Access, grant};
 use crate::volume::Volume;
@@ -26,9 +24,10 @@ impl Bundles {
         let Ok(server) = self.fetcher.server(&access) else {
             return;
         };
-        let resumed = Private::resumed(&access, &Secret::default(), &server, private);
         let logins = &self.volume(volume_id).logins;
-        self.fetcher.resume(logins, identity(&access), resumed);
+        let jwt = Secret::default();
+        self.fetcher
+            .go_on(&access, &jwt, &server, logins, private, 0.0);
     }
 
     /// Revokes what only files that never took effect held.

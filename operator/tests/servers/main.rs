@@ -9,6 +9,7 @@ mod faults;
 mod leases;
 mod restarts;
 mod rights;
+mod successors;
 
 use std::thread::sleep;
 use std::time::Duration;

@@ -22,6 +22,7 @@ mod scripted;
 mod seccomp;
 mod tls;
 mod tool;
+mod upstream;
 mod vault;
 mod wait;
 
@@ -39,5 +40,6 @@ pub use scripted::{Answer, Request, ScriptedServer};
 pub use seccomp::refuse_call;
 pub use tempfile::TempDir;
 pub use tls::{Authority, Identity};
+pub use upstream::Upstream;
 pub use vault::{Vault, VaultCluster};
 pub use wait::eventually;
