@@ -4,7 +4,6 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
-use data_encoding::BASE64;
 use envlatch_api::manifests;
 use envlatch_test_support::{ApiServer, TempDir, Vault};
 use serde_json::{Value, json};
@@ -174,15 +173,7 @@ impl Bed {
     }
 
     fn write_kubeconfig(&self) -> Result<()> {
-        let config = json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "c",
-            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-            "clusters": [{"name": "c", "cluster": {
-                "server": self.kubernetes.address(),
-                "certificate-authority-data": BASE64.encode(self.kubernetes.ca_pem().as_bytes()),
-            }}],
-            "users": [{"name": "u", "user": {"token": self.kubernetes.token()}}],
-        });
+        let config = self.kubernetes.kubeconfig();
         fs::write(self.kubeconfig(), config.to_string()).context("cannot write the kubeconfig")
     }
 }

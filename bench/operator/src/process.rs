@@ -1,16 +1,13 @@
 //! The operator as a process, and what the kernel says that it costs.
 
-use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result};
+use envlatch_test_support::{cpu_seconds, memory_kib};
 
 use crate::bed::Bed;
-
-/// Ticks of `/proc/PID/stat` in a second (USER_HZ, the same on every Linux that Rust runs on).
-const TICKS: f64 = 100.0;
 
 /// The operator; it is killed with the value.
 pub(crate) struct Operator {
@@ -66,30 +63,16 @@ impl Operator {
 
     /// Seconds of processor time so far.
     pub(crate) fn cpu(&self) -> Result<f64> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        let fields: Vec<&str> = stat
-            .rsplit(") ")
-            .next()
-            .unwrap_or_default()
-            .split(' ')
-            .collect();
-        let ticks = |index: usize| {
-            fields
-                .get(index)
-                .and_then(|field| field.parse::<f64>().ok())
-        };
-        Ok((ticks(11).context("utime")? + ticks(12).context("stime")?) / TICKS)
+        Ok(cpu_seconds(self.pid()?))
     }
 
     /// `VmRSS` or `VmHWM`, in KiB.
     pub(crate) fn memory(&self, field: &str) -> Result<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix(field))
-            .context("a line of memory")?;
-        let number = line.split_whitespace().nth(1).context("a number")?;
-        number.parse().context("a number of KiB")
+        Ok(memory_kib(self.pid()?, field) as f64)
+    }
+
+    fn pid(&self) -> Result<i32> {
+        i32::try_from(self.child.id()).context("process ids fit")
     }
 }
 

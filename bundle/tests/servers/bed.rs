@@ -110,16 +110,7 @@ impl Bed {
 
     /// The same with what an earlier process left.
     pub(crate) async fn bundles_with(&self, memory: Arc<Remembered>) -> Bundles {
-        let kubeconfig: Kubeconfig = serde_json::from_value(json!({
-            "current-context": "c",
-            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-            "clusters": [{"name": "c", "cluster": {
-                "server": self.kubernetes.address(),
-                "certificate-authority-data": data_encoding::BASE64.encode(self.kubernetes.ca_pem().as_bytes()),
-            }}],
-            "users": [{"name": "u", "user": {"token": self.kubernetes.token()}}],
-        }))
-        .unwrap();
+        let kubeconfig: Kubeconfig = serde_json::from_value(self.kubernetes.kubeconfig()).unwrap();
         let options = KubeConfigOptions::default();
         let config = Config::from_custom_kubeconfig(kubeconfig, &options);
         let client = Client::try_from(config.await.unwrap()).unwrap();

@@ -3,7 +3,7 @@
 use envlatch_test_support::{Cluster, Namespace, Pod};
 use serde_json::{Value, json};
 
-use crate::bed::{SHELL, bundle, cluster, volume};
+use crate::bed::{SHELL, bundle, cluster, refresh, volume};
 
 const LAUNCHER: &str = "envlatch.test/launcher:dev";
 
@@ -43,17 +43,7 @@ fn staying<'a>(namespace: &'a Namespace, on_change: &str) -> Pod<'a> {
 
 fn change(cluster: &Cluster, namespace: &Namespace, value: &str) {
     namespace.put(cluster.vault(), "db", &json!({"password": value}));
-    let at = format!("envlatch.io/refresh-at={value}");
-    let words = [
-        "annotate",
-        "--overwrite",
-        "--namespace",
-        namespace.name(),
-        "secretbundle/app",
-        &at,
-    ];
-    let annotated = cluster.kubectl(&words);
-    assert!(annotated.status.success(), "{annotated:?}");
+    refresh(namespace, "secretbundle/app", value);
 }
 
 #[test]

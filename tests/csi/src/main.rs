@@ -21,7 +21,7 @@ struct Options {
     #[command(flatten)]
     settings: Settings,
     /// Directory of the script and of the log of calls
-    #[arg(long)]
+    #[arg(long, env = envlatch_csi_tests::kubelet::SCRIPT)]
     script: PathBuf,
 }
 

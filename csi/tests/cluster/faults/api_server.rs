@@ -1,0 +1,94 @@
+//! An API server that hangs. kubelet goes on with the pods it knows, and so must the plugin.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use envlatch_test_support::{Cluster, Pod, eventually};
+use serde_json::json;
+
+use super::outage::namespace_with_vault;
+use crate::bed::{cluster, kill_plugin, shell, volume, warned};
+
+const PATIENCE: Duration = Duration::from_secs(120);
+/// A little longer than replies of the server are handed to other pods.
+const NO_LONGER_SHARED: Duration = Duration::from_secs(11);
+
+/// The API server, stopped until this is dropped.
+struct Hanging(&'static Cluster);
+
+impl Hanging {
+    fn new(cluster: &'static Cluster) -> Self {
+        cluster.freeze("kube-apiserver");
+        Self(cluster)
+    }
+}
+
+impl Drop for Hanging {
+    fn drop(&mut self) {
+        self.0.thaw("kube-apiserver");
+    }
+}
+
+/// What a pod reads in its volume, looked up on the node, because nobody can be asked.
+fn on_the_node(cluster: &Cluster, uid: &str) -> Option<Vec<u8>> {
+    let file =
+        format!("/var/lib/kubelet/pods/{uid}/volumes/kubernetes.io~csi/secrets/mount/password");
+    let output = cluster.script(&["enter", "cat", &file]);
+    output.status.success().then_some(output.stdout)
+}
+
+#[track_caller]
+fn until_it_reads(cluster: &Cluster, uid: &str, value: &str) {
+    let what = format!("the volume of pod {uid} has {value:?}");
+    eventually(&what, PATIENCE, || {
+        (on_the_node(cluster, uid)? == value.as_bytes()).then_some(())
+    });
+}
+
+fn uid(pod: &Pod<'_>) -> String {
+    let object = pod.object();
+    object["metadata"]["uid"].as_str().unwrap().to_owned()
+}
+
+#[test]
+#[ignore = "needs the cluster"]
+fn what_kubelet_has_asked_for_goes_on_without_the_api_server() {
+    let cluster = cluster();
+    let (namespace, vault) = namespace_with_vault(cluster, "headless");
+    let bundle = |name: &str| volume("secrets", &json!({"bundle": name}));
+    let put = |value: &str| namespace.put(&vault, "db", &json!({"password": value}));
+    let mounted = shell(&namespace, "mounted", bundle("app"), "sleep 3600");
+    mounted.runs();
+    let unseen = shell(&namespace, "unseen", bundle("absent"), "exit 0");
+    warned(&namespace, "unseen", &["ClassNotFound"]);
+    sleep(NO_LONGER_SHARED);
+    vault.freeze();
+    let waiting = shell(&namespace, "waiting", bundle("app"), "sleep 3600");
+    eventually("the plugin holds the call of kubelet", PATIENCE, || {
+        let held = |event: &String| event.starts_with("Vault") && event.contains(" waiting ");
+        namespace.events().into_iter().find(held)
+    });
+    let (mounted_uid, unseen_uid, waiting_uid) = (uid(&mounted), uid(&unseen), uid(&waiting));
+
+    let hanging = Hanging::new(cluster);
+    vault.thaw();
+    until_it_reads(cluster, &waiting_uid, "hunter22");
+    put("second");
+    until_it_reads(cluster, &mounted_uid, "second");
+    kill_plugin(cluster);
+    put("third");
+    until_it_reads(cluster, &mounted_uid, "third");
+    until_it_reads(cluster, &waiting_uid, "third");
+    eventually("kubelet hears why the third pod waits", PATIENCE, || {
+        let told = |line: &&str| {
+            let text = "code = Unavailable desc = ClassUnread";
+            line.contains(&unseen_uid) && line.contains(text)
+        };
+        let log = cluster.log("kubelet");
+        let line = log.lines().find(told)?;
+        assert!(line.contains("was never seen on this node"), "{line}");
+        Some(())
+    });
+    drop(hanging);
+    waiting.runs();
+}
