@@ -71,6 +71,15 @@ pub(crate) fn install(values: &[&str]) {
     words.extend(values.iter().map(String::as_str));
     let installed = helm(&words);
     assert!(installed.status.success(), "{installed:?}");
+    // Of a set with one pod that may be unavailable, Helm waits for none.
+    let rolled_out = cluster.kubectl(&[
+        "rollout",
+        "status",
+        "--namespace=envlatch-system",
+        "daemonset/envlatch-csi",
+        "--timeout=120s",
+    ]);
+    assert!(rolled_out.status.success(), "{rolled_out:?}");
 }
 
 /// A VaultStore for the shared Vault with `more` in its spec.
@@ -150,6 +159,23 @@ pub(crate) fn shell<'a>(
     )
 }
 
+/// A pod with the bundle `app` that says its `password`, whenever there is another one, and `broken` when there is none.
+pub(crate) fn reader<'a>(namespace: &'a Namespace, name: &str) -> Pod<'a> {
+    // A generation that is replaced between the steps of one look is gone for it, so a look is repeated once.
+    let script = "look() { now=$(cat /mnt/secrets/password) && [ -n \"$now\" ]; }; while :; do \
+        look || look || echo broken; \
+        [ \"$now\" = \"$last\" ] || { echo \"now $now\"; last=$now; }; \
+        sleep 0.1; done";
+    let pod = shell(
+        namespace,
+        name,
+        volume("secrets", &json!({"bundle": "app"})),
+        script,
+    );
+    pod.says("now ");
+    pod
+}
+
 /// The name of the plugin's pod.
 pub(crate) fn plugin_pod(cluster: &Cluster) -> String {
     let path =
@@ -209,14 +235,28 @@ pub(crate) fn plugin_pids(cluster: &Cluster) -> Vec<i32> {
 
 /// Where volumes of CSI drivers are mounted on the node, sorted; a target occurs once for each mount on it.
 pub(crate) fn mounts(cluster: &Cluster) -> Vec<String> {
-    let table = cluster.script(&["enter", "cat", "/proc/self/mountinfo"]);
-    let text = String::from_utf8(table.stdout).unwrap();
-    let mut targets: Vec<String> = text
-        .lines()
+    let mut targets: Vec<String> = mount_table(cluster)
+        .iter()
         .filter_map(|line| line.split(' ').nth(4))
-        .filter(|target| target.contains("kubernetes.io~csi"))
         .map(str::to_owned)
         .collect();
     targets.sort();
     targets
+}
+
+/// What the node's mount table says of a pod's volumes of CSI drivers. A mount has a number that no later one gets while it is there.
+pub(crate) fn mount_lines(cluster: &Cluster, pod: &Pod<'_>) -> Vec<String> {
+    let uid = pod.uid();
+    let mut lines = mount_table(cluster);
+    lines.retain(|line| line.contains(&uid));
+    lines
+}
+
+fn mount_table(cluster: &Cluster) -> Vec<String> {
+    let table = cluster.script(&["enter", "cat", "/proc/self/mountinfo"]);
+    let text = String::from_utf8(table.stdout).unwrap();
+    let volumes = text
+        .lines()
+        .filter(|line| line.contains("kubernetes.io~csi"));
+    volumes.map(str::to_owned).collect()
 }

@@ -1,4 +1,6 @@
 //! Parts of the cluster that die, hang and come back. One case at a time, because each breaks what all share.
 
 mod kills;
+mod kubelet;
 mod outage;
+mod upgrade;
