@@ -7,6 +7,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::process::ExitCode;
 
 use envlatch_secret::Secret;
@@ -29,6 +30,7 @@ const PAUSE: &str = "pause";
 /// Why that environment cannot be had, or the command not be started.
 pub(crate) fn exec(pid: Option<u32>, argv: &[OsString]) -> Result<ExitCode, Problems> {
     let program = program(pid)?;
+    must_have_started(program)?;
     let environment = environment(program)?;
     let Some(word) = argv.first() else {
         let text = "no command to start; write it after the options: envlatch exec [--pid N] -- COMMAND [ARG]...";
@@ -60,6 +62,25 @@ fn program(pid: Option<u32>) -> Result<u32, Problem> {
     }
     let beside = name.strip_prefix(NAME).or(name.strip_prefix(SHORT_NAME));
     Ok(beside.and_then(|pid| pid.parse().ok()).unwrap_or(given))
+}
+
+/// Refuses a launcher on its way to becoming the program: its environment has references and its own settings.
+fn must_have_started(pid: u32) -> Result<(), Problem> {
+    let file = |process: &str| {
+        let file = std::fs::metadata(format!("/proc/{process}/exe")).ok()?;
+        Some((file.dev(), file.ino()))
+    };
+    // Who may not look is told so when the environment is read.
+    match file(&pid.to_string()) {
+        Some(executed) if Some(executed) == file("self") => {
+            let text = "a launcher that has not started its program yet; ask again later";
+            Err(Problem::new(
+                Exit::Missing,
+                format!("process {pid} is {text}"),
+            ))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn absent(error: &io::Error) -> String {

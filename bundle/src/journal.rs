@@ -42,9 +42,27 @@ pub(crate) struct State {
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct PrivateState {
     token: String,
-    /// In seconds since 1970
-    ends: Option<u64>,
+    /// `None` when the token never ends
+    pub(crate) term: Option<TermState>,
     kept: Vec<KeptState>,
+}
+
+/// How long something lives.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct TermState {
+    /// In seconds since 1970
+    pub(crate) ends: u64,
+    /// What it was issued for, in seconds
+    pub(crate) whole: u64,
+    /// Whether it cannot be renewed any more
+    pub(crate) last: bool,
+}
+
+/// A login with who it is to the server, for whoever remembers nothing else.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct LoginState {
+    pub(crate) identity: String,
+    pub(crate) private: PrivateState,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -53,6 +71,7 @@ struct KeptState {
     query: Vec<(String, String)>,
     arguments: Option<String>,
     response: String,
+    term: TermState,
 }
 
 // === impl State ===
@@ -90,17 +109,12 @@ impl State {
 
     /// The bytes to journal. Credentials that do not fit are left out: they are issued anew after a restart.
     pub(crate) fn to_bytes(&self) -> Secret {
-        let bytes = |state: &Self| Secret::new(serde_json::to_vec(state).unwrap_or_default());
         let whole = bytes(self);
         if whole.len() <= MAX_SIZE {
             return whole;
         }
-        let private = self.private.as_ref().map(|private| PrivateState {
-            kept: Vec::new(),
-            ..private.clone()
-        });
         bytes(&Self {
-            private,
+            private: self.private.as_ref().map(PrivateState::without_kept),
             ..self.clone()
         })
     }
@@ -124,12 +138,47 @@ impl State {
     }
 }
 
+// === impl LoginState ===
+
+impl LoginState {
+    pub(crate) fn of(identity: &str, private: &Private) -> Option<Self> {
+        Some(Self {
+            identity: identity.to_owned(),
+            private: PrivateState::of(private)?,
+        })
+    }
+
+    /// The bytes to journal. With credentials that do not fit there is nothing to go on with, but the token can be revoked.
+    pub(crate) fn to_bytes(&self) -> Secret {
+        let whole = bytes(self);
+        if whole.len() <= MAX_SIZE {
+            return whole;
+        }
+        bytes(&Self {
+            identity: self.identity.clone(),
+            private: self.private.without_kept(),
+        })
+    }
+
+    pub(crate) fn of_bytes(bytes: &Secret) -> Option<Self> {
+        serde_json::from_slice(bytes.expose()).ok()
+    }
+}
+
 // === impl PrivateState ===
 
 impl PrivateState {
+    fn without_kept(&self) -> Self {
+        Self {
+            kept: Vec::new(),
+            ..self.clone()
+        }
+    }
+
     fn of(private: &Private) -> Option<Self> {
         let kept = private.all_kept().into_iter().filter_map(|kept| {
             Some(KeptState {
+                term: kept.term.state(),
                 path: kept.ask.path,
                 query: kept.ask.query,
                 arguments: kept
@@ -143,7 +192,7 @@ impl PrivateState {
         });
         Some(Self {
             token: text(&private.session.held()?.secret)?,
-            ends: private.token_ends().map(|left| now() + left.as_secs()),
+            term: private.token_term(),
             kept: kept.collect(),
         })
     }
@@ -152,14 +201,8 @@ impl PrivateState {
         self.token.as_str().into()
     }
 
-    /// How long the token lives from now on.
-    pub(crate) fn lives(&self) -> Option<Duration> {
-        self.ends
-            .map(|ends| Duration::from_secs(ends.saturating_sub(now())))
-    }
-
     /// What was issued. What cannot be read any more is issued anew.
-    pub(crate) fn kept(&self) -> Vec<(Ask, Answer)> {
+    pub(crate) fn kept(&self) -> Vec<(Ask, Answer, TermState)> {
         let kept = self.kept.iter().filter_map(|kept| {
             let whole = Value::parse(kept.response.as_bytes()).ok()?;
             let reply = Reply::of_response(&kept.path, whole.clone())?;
@@ -172,10 +215,14 @@ impl PrivateState {
                 query: kept.query.clone(),
                 arguments: arguments.transpose().ok()?,
             };
-            Some((ask, Answer { whole, reply }))
+            Some((ask, Answer { whole, reply }, kept.term))
         });
         kept.collect()
     }
+}
+
+fn bytes(state: &impl Serialize) -> Secret {
+    Secret::new(serde_json::to_vec(state).unwrap_or_default())
 }
 
 /// Without a key, a short secret could be guessed from its digest, which others can see.
@@ -210,11 +257,16 @@ fn version(key: &str, file: &File) -> String {
     }
 }
 
-fn text(secret: &Secret) -> Option<String> {
+/// How long it is until so many seconds after 1970.
+pub(crate) fn until(ends: u64) -> Duration {
+    Duration::from_secs(ends.saturating_sub(now()))
+}
+
+pub(crate) fn text(secret: &Secret) -> Option<String> {
     secret.expose_str().map(str::to_owned)
 }
 
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()

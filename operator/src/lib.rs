@@ -7,11 +7,14 @@
 //! One replica works at a time, the holder of a Lease. What it remembers can be lost: the status of each bundle and the versions of
 //! the Secrets tell the next replica what is in place, without a request for each.
 
+mod classes;
 mod content;
 mod gate;
 mod hash;
 mod health;
 mod identity;
+mod item;
+mod key;
 mod leader;
 mod metrics;
 mod operator;
@@ -19,6 +22,7 @@ mod ownership;
 mod queue;
 mod restart;
 mod schedule;
+mod seal;
 pub mod settings;
 mod status;
 mod tracked;
@@ -33,13 +37,13 @@ use std::time::Duration;
 
 use envlatch_bundle::Problem;
 use envlatch_service::monitoring;
+use envlatch_vault::Secret;
 use kube::{Client, Config};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{sleep, timeout};
 
-use crate::hash::Hasher;
 use crate::health::{Health, Stage};
 use crate::leader::Candidate;
 use crate::metrics::{Metrics, Present};
@@ -142,12 +146,12 @@ async fn operate(
     client: Client,
     health: &Health,
 ) -> Result<(), OperatorError> {
-    let hasher = load_key(&client, &settings.own_namespace).await?;
+    let key = load_key(&client, &settings.own_namespace).await?;
     let workers = usize::from(settings.workers);
     let metrics = health.with_registry(Metrics::register);
     let operator = Arc::new(Operator::new(
         client,
-        hasher,
+        &key,
         metrics,
         &settings.instance,
         workers,
@@ -159,16 +163,16 @@ async fn operate(
     } else {
         Scope::Listed(settings.namespaces.clone())
     };
-    watch::start(&operator, &scope).await;
+    watch::start(&operator, &scope, settings.secret_objects).await;
     health.set(Stage::Working);
     operator.work(workers);
     std::future::pending().await
 }
 
-async fn load_key(client: &Client, namespace: &str) -> Result<Hasher, OperatorError> {
+async fn load_key(client: &Client, namespace: &str) -> Result<Secret, OperatorError> {
     loop {
-        match Hasher::load(client.clone(), namespace).await {
-            Ok(hasher) => return Ok(hasher),
+        match key::load(client.clone(), namespace).await {
+            Ok(key) => return Ok(key),
             Err(problem) if problem.is_transient() => tracing::warn!("{problem}"),
             Err(problem) => return Err(OperatorError::Key(problem)),
         }

@@ -6,16 +6,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use envlatch_api::{SecretBundle, VaultStore};
-use envlatch_bundle::{About, Events, Fetcher};
+use envlatch_bundle::{Events, Fetcher};
+use envlatch_vault::Secret;
 use kube::{Client, ResourceExt};
 use tokio::time::{Instant, sleep};
 
 use crate::gate::Gates;
 use crate::hash::Hasher;
 use crate::identity::Tokens;
+use crate::item::{self, Item};
 use crate::metrics::Metrics;
 use crate::queue::{Class, Queue};
 use crate::restart::Restarts;
+use crate::seal::Sealer;
 use crate::tracked::Tracked;
 use crate::world::{Key, World};
 
@@ -26,6 +29,7 @@ const SPREAD: Duration = Duration::from_secs(10);
 pub(crate) struct Operator {
     pub(crate) client: Client,
     pub(crate) hasher: Hasher,
+    pub(crate) sealer: Sealer,
     pub(crate) fetcher: Fetcher,
     pub(crate) tokens: Tokens,
     pub(crate) gates: Gates,
@@ -43,7 +47,7 @@ impl Operator {
     /// Must be called in a tokio runtime.
     pub(crate) fn new(
         client: Client,
-        hasher: Hasher,
+        key: &Secret,
         metrics: Metrics,
         instance: &str,
         workers: usize,
@@ -57,8 +61,9 @@ impl Operator {
             world: World::default(),
             queue: Queue::new(workers),
             tracked: Mutex::default(),
+            hasher: Hasher::new(key.expose()),
+            sealer: Sealer::new(key.expose()),
             client,
-            hasher,
             metrics,
         }
     }
@@ -90,8 +95,9 @@ impl Operator {
     }
 
     /// A bundle is new or has changed.
-    pub(crate) fn saw(&self, bundle: SecretBundle) {
-        let key = Key::of(&bundle);
+    pub(crate) fn saw(&self, bundle: impl Into<Item>) {
+        let bundle = bundle.into();
+        let key = Key::of(&*bundle);
         if self.world.set_bundle(bundle) {
             self.queue.add(key, Class::Change, Instant::now());
         }
@@ -170,15 +176,7 @@ impl Operator {
 
     /// Tells the user about a bundle.
     pub(crate) fn tell(&self, bundle: &SecretBundle, type_: &str, reason: &str, note: &str) {
-        let about = About {
-            api_version: "envlatch.io/v1alpha1",
-            kind: "SecretBundle",
-            name: &bundle.name_any(),
-            namespace: &bundle.namespace().unwrap_or_default(),
-            uid: &bundle.uid().unwrap_or_default(),
-            action: "Sync",
-        };
-        self.events.post(&about, type_, reason, note);
+        self.events.post(&item::about(bundle), type_, reason, note);
     }
 
     async fn restart_workloads(&self) {

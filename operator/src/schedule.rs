@@ -37,7 +37,7 @@ pub(crate) fn pause(uid: &str, problem: &Problem, failures: u32) -> Duration {
 
 /// From 0 to 1, by FNV-1a and the finish of MurmurHash3: it must be the same in every version, which the standard library's hash
 /// does not promise, and uids that differ in the last letter alone must lie far apart.
-fn share(uid: &str) -> f64 {
+pub(crate) fn share(uid: &str) -> f64 {
     let mut hash = uid.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     });

@@ -24,6 +24,10 @@ pub struct Settings {
     #[arg(long, env = "ENVLATCH_ALL_NAMESPACES")]
     pub all_namespaces: bool,
 
+    /// Sync the secretObjects of SecretProviderClasses whose annotation envlatch.io/sync-service-account names an account
+    #[arg(long, env = "ENVLATCH_SECRET_OBJECTS")]
+    pub secret_objects: bool,
+
     /// Namespace of the operator itself, where its Lease and its key are
     #[arg(long, env = "ENVLATCH_OWN_NAMESPACE", value_parser = label)]
     pub own_namespace: String,

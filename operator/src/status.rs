@@ -76,6 +76,9 @@ pub(crate) fn status(
         secret: facts.secret.clone(),
         lease_expires: current.map(|lease| lease.expires.clone()).min(),
         leases: facts.leases.clone(),
+        login: earlier
+            .filter(|_| !facts.leases.is_empty())
+            .and_then(|earlier| earlier.login.clone()),
     }
 }
 

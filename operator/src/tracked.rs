@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use tokio::time::Instant;
 
-/// What part of the remaining time passes before something is replaced whose token an earlier process had.
+/// What part of the remaining time passes before something is replaced whose token is not known any more.
 const REPLACE_AFTER: f64 = 0.6;
 
 /// One bundle.
@@ -23,12 +23,14 @@ pub(crate) struct Tracked {
 /// What turns change.
 #[derive(Default)]
 pub(crate) struct Live {
+    /// Whether what an earlier process did was looked at
+    pub(crate) continued: bool,
     /// What the Secret was made of
     pub(crate) applied: Option<Applied>,
     /// The status as it was written last
     pub(crate) status: Option<SecretBundleStatus>,
     pub(crate) refresh: Option<Instant>,
-    /// When what an earlier process was issued must be replaced
+    /// When what an earlier process was issued must be replaced, because its login is not known
     pub(crate) replace: Option<Instant>,
     pub(crate) failures: u32,
     /// Issued and journalled, and not in the Secret yet

@@ -4,20 +4,20 @@
 //! everything in place asks nobody and writes nothing.
 
 mod finish;
+mod login;
 mod place;
 mod report;
 
 use std::time::Duration;
 
 use envlatch_api::{LeaseRecord, SecretBundle, SecretBundleStatus, SyncSpec, VaultStore};
-use envlatch_bundle::{
-    Access, Code, Gathered, Holder, Plan, Problem, Urgency, choose, from_bundle, grant,
-};
+use envlatch_bundle::{Access, Code, Gathered, Holder, Plan, Problem, Urgency, choose, grant};
 use kube::ResourceExt;
 use tokio::time::Instant;
 
-use crate::content::{Data, check_metadata, content};
+use crate::content::{Data, check_metadata};
 use crate::hash::parts;
+use crate::item::Item;
 use crate::operator::Operator;
 use crate::ownership::Claimant;
 use crate::queue::Class;
@@ -40,6 +40,7 @@ const SPREAD: Duration = Duration::from_secs(3);
 pub(crate) struct Turn<'a> {
     operator: &'a Operator,
     key: &'a Key,
+    item: &'a Item,
     bundle: &'a SecretBundle,
     sync: &'a SyncSpec,
     tracked: &'a Tracked,
@@ -75,6 +76,7 @@ impl Operator {
         let turn = Turn {
             operator: self,
             key,
+            item: &bundle,
             bundle: &bundle,
             sync,
             tracked: &tracked,
@@ -97,7 +99,7 @@ impl Operator {
 impl Turn<'_> {
     async fn run(&self, live: &mut Live) -> Result<(), Failed> {
         check_metadata(self.sync)?;
-        let plan = from_bundle(&self.bundle.spec)?;
+        let plan = self.item.plan()?;
         let (store, access) = self.access(&plan)?;
         let wish = Wish::of(self.bundle, &access.store_version);
         let place = self.place(live, &wish, &access, &plan).await?;
@@ -209,7 +211,7 @@ impl Turn<'_> {
         let early = |problem| (problem, false);
         let data = gathered
             .files(plan)
-            .and_then(|files| content(self.sync, files))
+            .and_then(|files| self.item.content(self.sync, files))
             .map_err(early)?;
         let hash = self.operator.hasher.hash(&self.sync.type_, parts(&data));
         if let Some(applied) = &mut live.applied
@@ -220,13 +222,8 @@ impl Turn<'_> {
             applied.wish = wish;
             return Ok(());
         }
-        let issued = gathered.issued();
-        let journalled = gathered.is_fresh() && !issued.is_empty();
-        if journalled {
-            self.journal(live, records(&issued, &hash, &[]))
-                .await
-                .map_err(early)?;
-        }
+        self.item.check_issued(&gathered.issued()).map_err(early)?;
+        let journalled = self.journal(live, gathered, &hash).await.map_err(early)?;
         let version = self
             .write(&data)
             .await
@@ -276,19 +273,35 @@ impl Turn<'_> {
         Ok(version)
     }
 
-    /// Writes down what was issued before anybody can use it, and makes sure that it is revoked when the bundle is deleted.
-    async fn journal(&self, live: &mut Live, new: Vec<LeaseRecord>) -> Result<(), Problem> {
-        self.add_finalizer().await?;
+    /// Writes down what was issued, and the login behind it, before anybody can use it, and makes sure that it is revoked when the
+    /// bundle is deleted. Returns whether there was anything new.
+    async fn journal(
+        &self,
+        live: &mut Live,
+        gathered: &Gathered,
+        hash: &str,
+    ) -> Result<bool, Problem> {
         let mut status = live
             .status
             .clone()
             .or_else(|| self.bundle.status.clone())
             .unwrap_or_default();
+        let issued = gathered.issued();
+        let new = records(&issued, hash, &[]);
+        let is_known = |record: &LeaseRecord| status.leases.iter().any(|one| one.id == record.id);
+        if new.is_empty() || !gathered.is_fresh() && new.iter().all(is_known) {
+            return Ok(false);
+        }
+        if issued.iter().any(|one| one.lease.is_some()) {
+            self.add_finalizer().await?;
+        }
         status
             .leases
             .retain(|lease| new.iter().all(|other| other.id != lease.id));
         status.leases.extend(new);
-        self.write_status(live, status).await
+        status.login = gathered.login().map(|login| self.sealed(&login));
+        self.write_status(live, status).await?;
+        Ok(true)
     }
 
     async fn write_status(
@@ -296,9 +309,11 @@ impl Turn<'_> {
         live: &mut Live,
         status: SecretBundleStatus,
     ) -> Result<(), Problem> {
-        let written = status::write(&self.operator.client, self.bundle, &status).await;
-        written.map_err(|error| api_problem("the bundle's status", error))?;
-        self.operator.metrics.statuses.inc();
+        if self.item.has_status() {
+            let written = status::write(&self.operator.client, self.bundle, &status).await;
+            written.map_err(|error| api_problem("the bundle's status", error))?;
+            self.operator.metrics.statuses.inc();
+        }
         live.status = Some(status);
         Ok(())
     }

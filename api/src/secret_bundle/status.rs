@@ -30,6 +30,11 @@ pub struct SecretBundleStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["id".to_string()]))]
     pub leases: Vec<LeaseRecord>,
+
+    /// The login behind the leases, encrypted with the operator's key: with it, a restarted operator renews them instead of having
+    /// others issued.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<String>,
 }
 
 /// A Secret that was written.

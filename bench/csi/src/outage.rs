@@ -42,7 +42,7 @@ fn one(frozen: Duration) -> (f64, f64) {
     let namespace = cluster.namespace("outage");
     let vault = cluster.new_vault();
     namespace.put(&vault, "db", &json!({"password": "not-a-real-password"}));
-    plugin::store(cluster, namespace.name(), &vault, &json!({}));
+    cluster.store(namespace.name(), &vault, &json!({}));
     let more = json!({"store": namespace.name()});
     plugin::bundle(&namespace, "app", &[("password", "db#password")], &more);
     vault.freeze();

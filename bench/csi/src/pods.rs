@@ -24,12 +24,7 @@ pub(crate) fn cluster() -> &'static Cluster {
     let cluster = Cluster::shared();
     READY.get_or_init(|| {
         plugin::install(cluster, &[]);
-        plugin::store(
-            cluster,
-            "shared",
-            cluster.vault(),
-            &json!({"default": true}),
-        );
+        cluster.store("shared", cluster.vault(), &json!({"default": true}));
     });
     cluster
 }

@@ -4,6 +4,7 @@
 
 mod bed;
 mod faults;
+mod handover;
 mod leases;
 
 use std::time::Duration;

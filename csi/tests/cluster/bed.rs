@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use envlatch_test_support::{Cluster, Namespace, Vault, eventually, plugin};
+use envlatch_test_support::{Cluster, Namespace, Pod, Vault, eventually, plugin};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -43,12 +43,29 @@ pub(crate) fn store(cluster: &Cluster, name: &str, more: &Value) {
 
 /// A VaultStore for a Vault with `more` in its spec.
 pub(crate) fn store_of(cluster: &Cluster, name: &str, vault: &Vault, more: &Value) {
-    plugin::store(cluster, name, vault, more);
+    cluster.store(name, vault, more);
 }
 
 /// A volume of our driver with these attributes.
 pub(crate) fn volume(name: &str, attributes: &Value) -> Value {
     volume_of(DRIVER, name, attributes)
+}
+
+/// A pod with the bundle `app` that says its `password`, whenever there is another one, and `broken` when there is none.
+pub(crate) fn reader<'a>(namespace: &'a Namespace, name: &str) -> Pod<'a> {
+    // A generation that is replaced between the steps of one look is gone for it, so a look is repeated once.
+    let script = "look() { now=$(cat /mnt/secrets/password) && [ -n \"$now\" ]; }; while :; do \
+        look || look || echo broken; \
+        [ \"$now\" = \"$last\" ] || { echo \"now $now\"; last=$now; }; \
+        sleep 0.1; done";
+    let pod = shell(
+        namespace,
+        name,
+        volume("secrets", &json!({"bundle": "app"})),
+        script,
+    );
+    pod.says("now ");
+    pod
 }
 
 /// Waits for an event of `FailedMount` about this pod that has all these texts, and returns its message.
@@ -74,14 +91,28 @@ pub(crate) fn kill_plugin(cluster: &Cluster) {
 
 /// Where volumes of CSI drivers are mounted on the node, sorted; a target occurs once for each mount on it.
 pub(crate) fn mounts(cluster: &Cluster) -> Vec<String> {
-    let table = cluster.script(&["enter", "cat", "/proc/self/mountinfo"]);
-    let text = String::from_utf8(table.stdout).unwrap();
-    let mut targets: Vec<String> = text
-        .lines()
+    let mut targets: Vec<String> = mount_table(cluster)
+        .iter()
         .filter_map(|line| line.split(' ').nth(4))
-        .filter(|target| target.contains("kubernetes.io~csi"))
         .map(str::to_owned)
         .collect();
     targets.sort();
     targets
+}
+
+/// What the node's mount table says of a pod's volumes of CSI drivers. A mount has a number that no later one gets while it is there.
+pub(crate) fn mount_lines(cluster: &Cluster, pod: &Pod<'_>) -> Vec<String> {
+    let uid = pod.uid();
+    let mut lines = mount_table(cluster);
+    lines.retain(|line| line.contains(&uid));
+    lines
+}
+
+fn mount_table(cluster: &Cluster) -> Vec<String> {
+    let table = cluster.script(&["enter", "cat", "/proc/self/mountinfo"]);
+    let text = String::from_utf8(table.stdout).unwrap();
+    let volumes = text
+        .lines()
+        .filter(|line| line.contains("kubernetes.io~csi"));
+    volumes.map(str::to_owned).collect()
 }

@@ -2,4 +2,6 @@
 
 mod api_server;
 mod kills;
+mod kubelet;
 mod outage;
+mod upgrade;

@@ -41,16 +41,6 @@ fn staying<'a>(namespace: &'a Namespace, on_change: &str) -> Pod<'a> {
     )
 }
 
-/// Waits until the container `app` has written `text`.
-#[track_caller]
-fn says(pod: &Pod<'_>, text: &str) {
-    envlatch_test_support::eventually(text, std::time::Duration::from_secs(120), || {
-        String::from_utf8_lossy(&pod.log("app"))
-            .contains(text)
-            .then_some(())
-    });
-}
-
 fn change(cluster: &Cluster, namespace: &Namespace, value: &str) {
     namespace.put(cluster.vault(), "db", &json!({"password": value}));
     refresh(namespace, "secretbundle/app", value);
@@ -69,9 +59,9 @@ fn a_changed_secret_restarts_the_program_in_place() {
         &json!({"refresh": "24h"}),
     );
     let pod = staying(&namespace, "restart");
-    says(&pod, "value first");
+    pod.says("value first");
     change(cluster, &namespace, "second");
-    says(&pod, "value second");
+    pod.says("value second");
     let status = &pod.object()["status"]["containerStatuses"];
     let restarts: Vec<_> = status
         .as_array()
@@ -80,6 +70,15 @@ fn a_changed_secret_restarts_the_program_in_place() {
         .map(|c| c["restartCount"].clone())
         .collect();
     assert_eq!(restarts, [0, 0], "the container goes on");
+    let output = pod.exec(&[
+        "/opt/envlatch/envlatch",
+        "exec",
+        "--",
+        "sh",
+        "-c",
+        "echo $PASSWORD",
+    ]);
+    assert_eq!(output.stdout, b"second\n", "{output:?}");
 }
 
 #[test]
@@ -95,7 +94,7 @@ fn a_changed_secret_is_told_by_a_signal() {
         &json!({"refresh": "24h"}),
     );
     let pod = staying(&namespace, "signal:HUP");
-    says(&pod, "value first");
+    pod.says("value first");
     change(cluster, &namespace, "second");
-    says(&pod, "told");
+    pod.says("told");
 }

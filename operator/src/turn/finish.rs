@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use envlatch_api::SecretBundle;
-use envlatch_bundle::{Code, Holder, Problem, choose, from_bundle, grant};
+use envlatch_bundle::{Code, Holder, Problem};
 use jiff::Timestamp;
 use kube::api::{Api, Patch, PatchParams};
 use kube::{Error, ResourceExt};
@@ -103,12 +103,17 @@ impl Operator {
         key: &Key,
         bundle: &SecretBundle,
         tracked: &Tracked,
-        live: &Live,
+        live: &mut Live,
     ) -> Result<(), Problem> {
+        let access = self.access_of(key, bundle);
+        if let (false, Ok(access)) = (live.continued, &access) {
+            self.resume(bundle, access, tracked)?;
+            live.continued = true;
+        }
         if self.fetcher.end(&tracked.logins, ATTEMPT).await? {
             return Ok(());
         }
-        // An earlier process had the token. Its leases can be revoked by name where the role may.
+        // Nobody has the token any more. Its leases can be revoked by name where the role may.
         let ids: Vec<String> = leases(bundle, live)
             .filter(|id| !id.starts_with("certificate "))
             .map(str::to_owned)
@@ -123,9 +128,7 @@ impl Operator {
                 "the bundle names no service account any more",
             ));
         };
-        let plan = from_bundle(&bundle.spec)?;
-        let stores = self.world.stores();
-        let access = grant(&plan.claim, choose(&plan.claim, &stores)?, &key.namespace)?;
+        let access = access?;
         let token = self
             .tokens
             .token(&key.namespace, &sync.service_account, &access)

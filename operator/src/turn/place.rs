@@ -37,8 +37,9 @@ impl Turn<'_> {
         access: &Access,
         plan: &Plan,
     ) -> Result<Place, Problem> {
-        if live.applied.is_none() {
-            self.take_over(live, wish, plan).await?;
+        if !live.continued {
+            self.take_over(live, wish, access, plan).await?;
+            live.continued = true;
         }
         let Some(applied) = live.applied.clone() else {
             return Ok(Place::New);
@@ -90,7 +91,13 @@ impl Turn<'_> {
     }
 
     /// Continues what an earlier process did for this bundle, as far as the status and the Secret tell.
-    async fn take_over(&self, live: &mut Live, wish: &Wish, plan: &Plan) -> Result<(), Problem> {
+    async fn take_over(
+        &self,
+        live: &mut Live,
+        wish: &Wish,
+        access: &Access,
+        plan: &Plan,
+    ) -> Result<(), Problem> {
         let leases: Vec<LeaseRecord> = self
             .bundle
             .status
@@ -107,15 +114,22 @@ impl Turn<'_> {
         } else {
             told
         };
+        let resumed = self.operator.resume(self.bundle, access, self.tracked)?;
         let Some(applied) = &live.applied else {
             return Ok(());
         };
         let now = Instant::now();
-        live.refresh = plan
-            .refresh
-            .map(|interval| now + phase(&self.uid, interval));
-        live.replace =
-            replace_after(&leases, &applied.hash, Timestamp::now()).map(|after| now + after);
+        let unwritten = leases.iter().any(|lease| lease.hash != applied.hash);
+        live.refresh = if unwritten && resumed {
+            // What was issued last is not in the Secret yet.
+            Some(now)
+        } else {
+            plan.refresh
+                .map(|interval| now + phase(&self.uid, interval))
+        };
+        live.replace = replace_after(&leases, &applied.hash, Timestamp::now())
+            .filter(|_| !resumed)
+            .map(|after| now + after);
         Ok(())
     }
 

@@ -52,7 +52,7 @@ impl Turn<'_> {
     async fn report(&self, live: &mut Live, problem: Option<&Problem>) -> Result<(), Problem> {
         let earlier = live.status.clone().or_else(|| self.bundle.status.clone());
         let facts = self.facts(live, earlier.as_ref(), problem);
-        let status = status::status(earlier.as_ref(), &facts, Timestamp::now());
+        let mut status = status::status(earlier.as_ref(), &facts, Timestamp::now());
         // Whether somebody else changed the Secret's version without its content is not worth a write.
         let same = earlier
             .as_ref()
@@ -60,6 +60,12 @@ impl Turn<'_> {
         if same {
             live.status = earlier;
             return Ok(());
+        }
+        if !status.leases.is_empty()
+            && live.pending.is_none()
+            && let Some(login) = self.tracked.logins.login()
+        {
+            status.login = Some(self.sealed(&login));
         }
         self.tell(earlier.as_ref(), live, problem);
         self.write_status(live, status).await
@@ -128,8 +134,7 @@ impl Turn<'_> {
             Some(problem) => {
                 tracing::warn!("{}: {problem}", self.key);
                 let note = format!("the Secret is kept as it is: {}", problem.message);
-                self.operator
-                    .tell(self.bundle, "Warning", problem.reason, &note);
+                self.post("Warning", problem.reason, &note);
             }
             None => {
                 let hash = earlier
@@ -140,10 +145,16 @@ impl Turn<'_> {
                     tracing::debug!("{}: synced", self.key);
                     let note =
                         format!("Secret {} holds what the server has", self.sync.secret_name);
-                    self.operator.tell(self.bundle, "Normal", "Synced", &note);
+                    self.post("Normal", "Synced", &note);
                 }
             }
         }
+    }
+
+    fn post(&self, type_: &str, reason: &str, note: &str) {
+        self.operator
+            .events
+            .post(&self.item.about(), type_, reason, note);
     }
 }
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use data_encoding::BASE64;
 use envlatch_api::manifests;
-use envlatch_test_support::{ApiServer, TempDir, Vault, eventually};
+use envlatch_test_support::{
+    Answer, ApiServer, Request, ScriptedServer, TempDir, Vault, eventually,
+};
 use serde_json::{Value, json};
 
 pub(crate) const SOON: Duration = Duration::from_secs(60);
@@ -71,11 +73,29 @@ impl Bed {
 
     /// Writes the configuration that operators started from now on use.
     pub(crate) fn kubeconfig(&self, token: &str) {
+        self.kubeconfig_of(self.kubernetes.address(), token);
+    }
+
+    /// Puts a server before the API server that answers what `script` says, and forwards what it says nothing about. Operators started
+    /// from now on go through it.
+    pub(crate) fn proxy(
+        &self,
+        script: impl Fn(&Request) -> Option<Answer> + Send + Sync + 'static,
+    ) -> ScriptedServer {
+        let upstream = self.kubernetes.upstream();
+        let proxy = ScriptedServer::http(move |request| {
+            script(request).unwrap_or_else(|| Answer::Forward(upstream.clone()))
+        });
+        self.kubeconfig_of(&proxy.url(), self.kubernetes.token());
+        proxy
+    }
+
+    fn kubeconfig_of(&self, server: &str, token: &str) {
         let config = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "c",
             "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
             "clusters": [{"name": "c", "cluster": {
-                "server": self.kubernetes.address(),
+                "server": server,
                 "certificate-authority-data": BASE64.encode(self.kubernetes.ca_pem().as_bytes()),
             }}],
             "users": [{"name": "u", "user": {"token": token}}],
@@ -125,20 +145,19 @@ impl Bed {
 
     /// Starts the operator for namespace `team`.
     pub(crate) fn operator(&self, instance: &str) -> Operator {
+        self.operator_with(instance, &["--namespaces", "team"])
+    }
+
+    /// Starts the operator with flags that say for what.
+    pub(crate) fn operator_with(&self, instance: &str, scope: &[&str]) -> Operator {
         let log = self
             .folder
             .path()
             .join(format!("{instance}-{}.log", fastrand::u32(..)));
         let file = File::create(&log).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_envlatch-operator"))
-            .args([
-                "--namespaces",
-                "team",
-                "--own-namespace",
-                "envlatch",
-                "--instance",
-                instance,
-            ])
+            .args(scope)
+            .args(["--own-namespace", "envlatch", "--instance", instance])
             .args([
                 "--metrics-address",
                 "127.0.0.1:0",

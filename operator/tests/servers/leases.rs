@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::bed::{BUNDLES, Bed, SECRETS, SOON, condition};
 
-fn database(bed: &Bed, ttl: &str, max_ttl: &str) -> Postgres {
+pub(crate) fn database(bed: &Bed, ttl: &str, max_ttl: &str) -> Postgres {
     let postgres = Postgres::start();
     bed.vault
         .api("POST", "sys/mounts/database", &json!({"type": "database"}));
@@ -25,7 +25,7 @@ fn database(bed: &Bed, ttl: &str, max_ttl: &str) -> Postgres {
     postgres
 }
 
-fn bundle(bed: &Bed, name: &str) {
+pub(crate) fn bundle(bed: &Bed, name: &str) {
     let entries = json!([
         {"name": "username", "path": "database/creds/app", "key": "username"},
         {"name": "password", "path": "database/creds/app", "key": "password"},
@@ -33,7 +33,7 @@ fn bundle(bed: &Bed, name: &str) {
     bed.sync(name, name, &json!({"entries": entries}), &json!({}));
 }
 
-fn username(bed: &Bed, secret: &str) -> Option<String> {
+pub(crate) fn username(bed: &Bed, secret: &str) -> Option<String> {
     Some(bed.content(secret)?["username"].as_str()?.to_owned())
 }
 
@@ -86,41 +86,6 @@ fn a_credential_is_renewed_restored_and_revoked() {
 
 #[test]
 #[ignore = "needs Kubernetes, Vault and PostgreSQL"]
-fn a_restart_issues_nothing_and_the_secret_never_holds_what_was_revoked() {
-    let bed = Bed::new();
-    // The lease would live for ten minutes, the token that owns it for 20 seconds.
-    bed.role("app", &json!({"token_ttl": "20s"}));
-    let postgres = database(&bed, "10m", "1h");
-    let operator = bed.operator("a");
-    bundle(&bed, "db");
-    bed.until("db", "Synced");
-    let first = username(&bed, "db").unwrap();
-    operator.kill();
-    let restarted = bed.operator("b");
-    restarted.until_leading();
-    sleep(Duration::from_secs(2));
-    assert_eq!(bed.asked("database/creds/app"), 1);
-
-    // At every moment, what is in the Secret works; before the token ends, there is another one.
-    let second = eventually("another credential", SOON, || {
-        let now = username(&bed, "db").unwrap();
-        let issued = postgres.issued();
-        assert!(
-            issued.contains(&now) || username(&bed, "db").unwrap() != now,
-            "{now} is revoked"
-        );
-        (now != first).then_some(now)
-    });
-    sleep(Duration::from_secs(25));
-    assert!(
-        postgres.issued().contains(&second),
-        "its token is renewed now"
-    );
-    assert_eq!(bed.asked("database/creds/app"), 2);
-}
-
-#[test]
-#[ignore = "needs Kubernetes, Vault and PostgreSQL"]
 fn before_the_maximum_comes_another_credential() {
     let bed = Bed::new();
     let postgres = database(&bed, "6s", "15s");
@@ -139,37 +104,5 @@ fn before_the_maximum_comes_another_credential() {
             "{issued:?}"
         );
         Some(())
-    });
-}
-
-#[test]
-#[ignore = "needs Kubernetes, Vault and PostgreSQL"]
-fn a_bundle_that_is_deleted_while_the_operator_is_down_does_not_stay_for_ever() {
-    let bed = Bed::new();
-    let _postgres = database(&bed, "10m", "1h");
-    let operator = bed.operator("a");
-    bundle(&bed, "db");
-    bed.until("db", "Synced");
-    operator.kill();
-    bed.kubernetes
-        .api("DELETE", &format!("{BUNDLES}/db"), &Value::Null);
-    let (status, _) = bed
-        .kubernetes
-        .send("GET", &format!("{BUNDLES}/db"), &Value::Null);
-    assert_eq!(status, 200, "the finalizer keeps it");
-    // The role may not revoke leases of others, so they are named in an event.
-    let _operator = bed.operator("b");
-    eventually("the bundle to be gone", SOON, || {
-        (bed.kubernetes
-            .send("GET", &format!("{BUNDLES}/db"), &Value::Null)
-            .0
-            == 404)
-            .then_some(())
-    });
-    eventually("the event", SOON, || {
-        bed.events("db")
-            .iter()
-            .any(|one| one == "LeasesNotRevoked")
-            .then_some(())
     });
 }

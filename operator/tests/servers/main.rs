@@ -4,10 +4,12 @@
 
 mod bad_inputs;
 mod bed;
+mod classes;
 mod faults;
 mod leases;
 mod restarts;
 mod rights;
+mod successors;
 
 use std::thread::sleep;
 use std::time::Duration;

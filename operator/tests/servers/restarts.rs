@@ -10,7 +10,7 @@ use crate::bed::{BUNDLES, Bed, SOON};
 
 const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/team/deployments/web";
 
-fn workload(bed: &Bed, kind: &str, plural: &str) {
+pub(crate) fn workload(bed: &Bed, kind: &str, plural: &str) {
     let mut spec = json!({
         "selector": {"matchLabels": {"app": "web"}},
         "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "web", "image": "none"}]}},
@@ -27,7 +27,7 @@ fn workload(bed: &Bed, kind: &str, plural: &str) {
     );
 }
 
-fn stamps(bed: &Bed, plural: &str) -> Value {
+pub(crate) fn stamps(bed: &Bed, plural: &str) -> Value {
     let found = bed.kubernetes.api(
         "GET",
         &format!("/apis/apps/v1/namespaces/team/{plural}/web"),

@@ -21,6 +21,7 @@ use crate::http::agent;
 use crate::lasting::{LOOPBACK, free_port, spawn};
 use crate::tls::Authority;
 use crate::tool::tool;
+use crate::upstream::Upstream;
 use crate::wait::eventually;
 
 const READY: Duration = Duration::from_secs(60);
@@ -100,6 +101,19 @@ impl ApiServer {
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// The server, to be put behind a scripted one.
+    ///
+    /// # Panics
+    /// Never: it has a port.
+    #[must_use]
+    pub fn upstream(&self) -> Upstream {
+        let port = self.address.rsplit(':').next();
+        let port = port
+            .and_then(|port| port.parse().ok())
+            .expect("it has a port");
+        Upstream::new(port, self.authority.client_config())
     }
 
     /// The certificate of the authority that signed the server's.

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::{Cluster, Namespace, Pod, Vault, chart, helm, pids_of};
+use crate::{Cluster, Namespace, Pod, chart, helm, pids_of};
 
 /// An image of `scripts/images` with a shell.
 pub const SHELL: &str = "envlatch.test/shell:dev";
@@ -53,6 +53,8 @@ pub fn install(cluster: &Cluster, values: &[&str]) {
         NAMESPACE,
         "--wait",
         "--timeout=120s",
+        // Whoever came first has brought the CRDs.
+        "--take-ownership",
     ];
     words.extend(values.iter().map(String::as_str));
     let installed = helm(&words);
@@ -73,22 +75,6 @@ fn rollout(cluster: &Cluster, words: &[&str]) {
     let set = ["daemonset/envlatch-csi", "--namespace", NAMESPACE];
     let output = cluster.kubectl(&[&["rollout"], words, &set].concat());
     assert!(output.status.success(), "{output:?}");
-}
-
-/// A VaultStore for a Vault with `more` in its spec; without, every namespace may use every role.
-#[track_caller]
-pub fn store(cluster: &Cluster, name: &str, vault: &Vault, more: &Value) {
-    let spec = json!({
-        "addresses": [vault.address()],
-        "tls": {"ca": vault.ca_pem()},
-        "grants": [{"namespaces": ["*"], "roles": ["*"]}],
-    });
-    cluster.apply(&json!({
-        "apiVersion": "envlatch.io/v1alpha1",
-        "kind": "VaultStore",
-        "metadata": {"name": name},
-        "spec": with(spec, more),
-    }));
 }
 
 /// A SecretBundle in the role that has the namespace's name. `entries` are pairs of a file and `PATH#KEY` below the namespace's

@@ -14,6 +14,7 @@ use std::time::Duration;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::tls::Identity;
+use crate::upstream::Upstream;
 
 /// How long a connection may be silent, and how long [`Answer::Stall`] lasts: longer than any client under test waits.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -51,6 +52,8 @@ pub enum Answer {
     Stall(Vec<u8>),
     /// Close without a byte.
     Close,
+    /// Have this server answer, then close.
+    Forward(Upstream),
 }
 
 type Script = dyn Fn(&Request) -> Answer + Send + Sync;
@@ -241,7 +244,7 @@ impl Shared {
             self.requests
                 .lock()
                 .expect("no script panics")
-                .push(request);
+                .push(request.clone());
             match answer {
                 Answer::KeepAlive(bytes) => send(stream.get_mut(), &bytes)?,
                 Answer::Raw(bytes) => {
@@ -254,6 +257,10 @@ impl Shared {
                     break;
                 }
                 Answer::Close => break,
+                Answer::Forward(upstream) => {
+                    upstream.answer(&request, stream.get_mut())?;
+                    break;
+                }
             }
         }
         handle.shutdown(Shutdown::Both)

@@ -72,10 +72,7 @@ fn twenty_kills_leave_no_empty_volume_and_no_stacked_mount() {
         "volumes of pods that are gone are gone",
         Duration::from_secs(120),
         || {
-            let uid = lasting.object()["metadata"]["uid"]
-                .as_str()
-                .unwrap()
-                .to_owned();
+            let uid = lasting.uid();
             let left: Vec<String> = mounts(cluster)
                 .into_iter()
                 .filter(|target| !target.contains(&uid))

@@ -294,3 +294,61 @@ fn stale_directories_of_a_rebooted_node_are_no_obstacle() {
         assert_eq!(status.code(), Code::Aborted, "{}", status.message());
     });
 }
+
+#[test]
+#[ignore = "needs root"]
+fn what_is_due_is_refreshed_without_a_call() {
+    let node = Node::new();
+    let plugin = start(&node);
+    let volume = node.volume("secrets");
+    let due = |number: u32| {
+        Script::version(number).write(&node.script());
+        Script::set_due(&node.script(), &volume.id);
+    };
+    let fetches = || {
+        node.log()
+            .iter()
+            .filter(|line| line.starts_with("fetch"))
+            .count()
+    };
+    let wait = |what: &str, done: &dyn Fn() -> bool| {
+        let begin = std::time::Instant::now();
+        while !done() {
+            assert!(
+                begin.elapsed() < std::time::Duration::from_secs(30),
+                "{what}"
+            );
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    };
+    block_on(async {
+        node.connect(DRIVER).await.publish(&volume).await.unwrap();
+    });
+    due(2);
+    let new = fs::read_link(volume.target.join("..data")).unwrap();
+    wait("no refresh", &|| {
+        fs::read_link(volume.target.join("..data")).unwrap() != new
+    });
+    assert_published(&volume.target, &Script::version(2), None);
+
+    // A later process goes on with the state, and refreshes what kubelet has asked it for; not what is gone.
+    plugin.terminate();
+    let _plugin = start(&node);
+    block_on(async {
+        let call = node.connect(DRIVER).await;
+        assert!(
+            node.log()
+                .contains(&format!("resume {} state=2", volume.id)),
+            "{:?}",
+            node.log()
+        );
+        call.publish(&volume).await.unwrap();
+        due(3);
+        wait("no refresh", &|| fetches() >= 4);
+        call.unpublish(&volume).await.unwrap();
+        due(4);
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        assert_gone(&volume.target);
+        assert_eq!(fetches(), 4, "{:?}", node.log());
+    });
+}
