@@ -3,7 +3,7 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use envlatch_test_support::{Cluster, Pod, eventually};
+use envlatch_test_support::{Cluster, eventually};
 use serde_json::json;
 
 use super::outage::namespace_with_vault;
@@ -45,11 +45,6 @@ fn until_it_reads(cluster: &Cluster, uid: &str, value: &str) {
     });
 }
 
-fn uid(pod: &Pod<'_>) -> String {
-    let object = pod.object();
-    object["metadata"]["uid"].as_str().unwrap().to_owned()
-}
-
 #[test]
 #[ignore = "needs the cluster"]
 fn what_kubelet_has_asked_for_goes_on_without_the_api_server() {
@@ -68,7 +63,7 @@ fn what_kubelet_has_asked_for_goes_on_without_the_api_server() {
         let held = |event: &String| event.starts_with("Vault") && event.contains(" waiting ");
         namespace.events().into_iter().find(held)
     });
-    let (mounted_uid, unseen_uid, waiting_uid) = (uid(&mounted), uid(&unseen), uid(&waiting));
+    let (mounted_uid, unseen_uid, waiting_uid) = (mounted.uid(), unseen.uid(), waiting.uid());
 
     let hanging = Hanging::new(cluster);
     vault.thaw();
