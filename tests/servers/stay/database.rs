@@ -287,6 +287,33 @@ fn a_crash_loop_accumulates_nothing() {
     database.no_user_is_left();
 }
 
+/// Restarts come ever slower, so users do not pile up where values keep changing.
+#[test]
+#[ignore = "needs a real Vault and PostgreSQL: scripts/test servers"]
+fn changes_in_a_row_issue_few_users() {
+    let database = Database::new("1h", "24h");
+    let vault = &database.vault;
+    put(vault, "0");
+    let mut running = database
+        .program(&[])
+        .env("OTHER", "vault:secret/data/app#k")
+        .spawn();
+    running.wait_for_stdout("value v-");
+    for number in 1..=40 {
+        put(vault, &number.to_string());
+        std::thread::sleep(Duration::from_millis(250));
+    }
+    let issued = count(vault, |path| path == "database/creds/app");
+    assert!((2..=8).contains(&issued), "{issued} users: {running:?}");
+    eventually("the users of earlier starts to be gone", SOON, || {
+        let last = values(&running).last().cloned();
+        (database.postgres.issued().as_slice() == last.as_slice()).then_some(())
+    });
+    running.kill(Signal::SIGTERM);
+    running.wait_within(SOON).success().silent();
+    database.no_user_is_left();
+}
+
 /// A token that was given is not revoked, so its leases are: at a restart those of the program before, and all at the end.
 #[test]
 #[ignore = "needs a real Vault and PostgreSQL: scripts/test servers"]
