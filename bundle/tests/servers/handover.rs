@@ -14,7 +14,7 @@ use crate::bed::{Bed, files};
 use crate::leases::{bundle, credentials, engine};
 
 /// A volume as the node half keeps it.
-struct Kept {
+pub(crate) struct Kept {
     request: VolumeRequest,
     latest: Mutex<(BTreeMap<String, String>, Mounted)>,
 }
@@ -22,14 +22,19 @@ struct Kept {
 // === impl Kept ===
 
 impl Kept {
-    async fn mount(bundles: &Bundles, request: VolumeRequest) -> Arc<Self> {
+    pub(crate) async fn mount(bundles: &Bundles, request: VolumeRequest) -> Arc<Self> {
         let latest = files(bundles.fetch(&request, None).await.unwrap());
         let latest = Mutex::new(latest);
         Arc::new(Self { request, latest })
     }
 
+    /// By name.
+    pub(crate) fn files(&self) -> BTreeMap<String, String> {
+        self.latest.lock().unwrap().0.clone()
+    }
+
     /// What happens when kubelet calls, or when it is due.
-    async fn refresh(&self, bundles: &Bundles) {
+    pub(crate) async fn refresh(&self, bundles: &Bundles) {
         let mounted = self.latest.lock().unwrap().1.clone();
         if let Ok(fetched @ Fetched::Files { .. }) =
             bundles.fetch(&self.request, Some(&mounted)).await
@@ -42,7 +47,7 @@ impl Kept {
     async fn connect(&self, postgres: &Arc<Postgres>, end: Instant) -> BTreeSet<String> {
         let mut users = BTreeSet::new();
         while Instant::now() < end {
-            let files = self.latest.lock().unwrap().0.clone();
+            let files = self.files();
             let (user, password) = (files["username"].clone(), files["password"].clone());
             let (postgres, name) = (Arc::clone(postgres), user.clone());
             let accepted = spawn_blocking(move || postgres.accepts(&name, &password));
