@@ -63,22 +63,58 @@ impl Kept {
     }
 }
 
+/// What lives how long, in seconds, and how often kubelet calls, if it does.
+struct Case {
+    name: &'static str,
+    lease: (u32, u32),
+    token: (u32, u32),
+    calls: Option<u64>,
+}
+
+const LONG: (u32, u32) = (3600, 86400);
+
+const CASES: [Case; 4] = [
+    Case {
+        name: "rarely-called",
+        lease: (8, 20),
+        token: LONG,
+        calls: Some(7),
+    },
+    Case {
+        name: "never-called",
+        lease: (8, 20),
+        token: LONG,
+        calls: None,
+    },
+    Case {
+        name: "short-token",
+        lease: LONG,
+        token: (8, 20),
+        calls: None,
+    },
+    Case {
+        name: "no-renewal",
+        lease: (20, 20),
+        token: LONG,
+        calls: None,
+    },
+];
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Kubernetes, Vault and PostgreSQL"]
 async fn whoever_connects_again_and_again_is_never_refused() {
-    /// A name, a lease and its maximum, a token and its maximum in seconds, and how often kubelet calls, if it does.
-    const CASES: [(&str, u32, u32, u32, u32, Option<u64>); 4] = [
-        ("rarely-called", 8, 20, 3600, 3600, Some(7)),
-        ("never-called", 8, 20, 3600, 3600, None),
-        ("short-token", 3600, 86400, 8, 20, None),
-        ("no-renewal", 20, 20, 3600, 3600, None),
-    ];
     let bed = Bed::new();
     let postgres = Arc::new(engine(&bed));
     let bundles = Arc::new(bed.bundles().await);
     let mut volumes = BTreeMap::new();
     let mut tasks = JoinSet::new();
-    for (name, ttl, max_ttl, token_ttl, token_max_ttl, calls) in CASES {
+    for Case {
+        name,
+        lease: (ttl, max_ttl),
+        token: (token_ttl, token_max_ttl),
+        calls,
+    } in CASES
+    {
         credentials(&bed, name, &format!("{ttl}s"), &format!("{max_ttl}s"));
         let token = json!({"token_ttl": token_ttl, "token_max_ttl": token_max_ttl});
         bed.role(name, &token);

@@ -77,16 +77,9 @@ const VOLUMES: [(&str, Change, Code, &str); 5] = [
 ];
 
 /// SecretProviderClasses: their objects and parameters.
-fn classes(address: &str) -> [(&'static str, &'static str, Value, Code, &'static str); 7] {
+fn classes(address: &str) -> [(&'static str, &'static str, Value, Code, &'static str); 6] {
     const OBJECT: &str = "- {objectName: k, secretPath: secret/data/app, secretKey: k}";
     [
-        (
-            "c07",
-            "- {objectName: a, secretPath: secret/data/app}\n- {objectName: a/b, secretPath: secret/data/app}",
-            json!({}),
-            Code::InvalidArgument,
-            "a/b",
-        ),
         (
             "c09",
             "- {objectName: k, secretPath: secret/data/app, filePermission: 04755}",

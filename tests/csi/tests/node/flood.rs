@@ -3,6 +3,8 @@
 use std::io::Write as _;
 use std::os::unix::net::UnixStream;
 
+use envlatch_csi::proto::csi::NodeGetInfoRequest;
+use envlatch_csi::proto::csi::node_client::NodeClient;
 use envlatch_csi::proto::registration::InfoRequest;
 use envlatch_csi::proto::registration::registration_client::RegistrationClient;
 use envlatch_csi_tests::Node;
@@ -40,13 +42,13 @@ fn too_much_is_refused_and_the_service_stays() {
         let status = unknown.get_info(InfoRequest {}).await.unwrap_err();
         assert_eq!(status.code(), Code::Unimplemented, "{status}");
 
-        let mut probes = JoinSet::new();
+        let mut calls = JoinSet::new();
         for _ in 0..10_000 {
-            let mut call = call.clone();
-            probes.spawn(async move { call.probe().await });
+            let mut client = NodeClient::new(call.channel());
+            calls.spawn(async move { client.node_get_info(NodeGetInfoRequest {}).await });
         }
-        while let Some(probed) = probes.join_next().await {
-            assert!(probed.unwrap().unwrap());
+        while let Some(answered) = calls.join_next().await {
+            assert_eq!(answered.unwrap().unwrap().into_inner().node_id, "node-1");
         }
         call.publish(&volume).await.unwrap();
         assert_published(&volume.target, &Script::version(1), None);
