@@ -1,6 +1,7 @@
 //! Every volume of the node, and the one way to fill them.
 
 mod earlier;
+mod fill;
 mod resolve;
 
 use std::collections::HashMap;
@@ -15,19 +16,15 @@ use crate::class::{ClassName, Kind};
 use crate::classes::Classes;
 use crate::counters::Counters;
 use crate::events::Events;
-use crate::fetcher::{Fetcher, identity};
-use crate::holder::Holder;
+use crate::fetcher::Fetcher;
 use crate::journal::State;
-use crate::limit::Urgency;
-use crate::pod_status;
 use crate::problem::{Code, Problem};
 use crate::render::File;
 use crate::request::VolumeRequest;
 use crate::revoker::Memory;
 use crate::schedule::Schedule;
-use crate::store::grant;
 use crate::volume::{Live, Volume};
-use resolve::Target;
+use fill::Turn;
 
 /// How long one attempt of a first mount may take; the user hears of it after the first.
 const ATTEMPT: Duration = Duration::from_secs(8);
@@ -159,6 +156,11 @@ impl Bundles {
         let name = ClassName::of(&request.attributes, &request.pod.namespace)?;
         self.check_read_only(&name, request)?;
         let volume = self.volume(&request.volume_id);
+        let turn = Turn {
+            name: &name,
+            request,
+            volume: &volume,
+        };
         let mut live = volume.live.lock().await;
         if let Some(mounted) = mounted {
             self.abandon(&volume, mounted);
@@ -170,14 +172,11 @@ impl Bundles {
             live.state = journalled;
         }
         let outcome = match mounted {
-            None => self.first(&name, request, &volume, &mut live).await,
-            Some(mounted) => {
-                self.refresh(&name, request, &volume, &mut live, mounted.intact)
-                    .await
-            }
+            None => self.first(&turn, &mut live).await,
+            Some(mounted) => self.refresh(&turn, &mut live, mounted.intact).await,
         };
         if mounted.is_some() || outcome.is_ok() {
-            self.concluded(&name, request, &volume, &live);
+            self.concluded(&turn, &live);
         }
         outcome
     }
@@ -218,17 +217,22 @@ impl Bundles {
         let mut live = volume.live.lock().await;
         self.kept_as_they_are(request, &mut live, &problem);
         if let Ok(name) = ClassName::of(&request.attributes, &request.pod.namespace) {
-            self.concluded(&name, request, &volume, &live);
+            let turn = Turn {
+                name: &name,
+                request,
+                volume: &volume,
+            };
+            self.concluded(&turn, &live);
         }
         // What is written is what was journalled, and not this.
         live.state = None;
     }
 
     /// A mounted volume was looked at, however that ended.
-    fn concluded(&self, name: &ClassName, request: &VolumeRequest, volume: &Volume, live: &Live) {
-        volume.note(live);
-        if let Some(at) = live.next(volume.logins.changes()) {
-            self.schedule.set(&request.volume_id, name, at);
+    fn concluded(&self, turn: &Turn<'_>, live: &Live) {
+        turn.volume.note(live);
+        if let Some(at) = live.next(turn.volume.logins.changes()) {
+            self.schedule.set(&turn.request.volume_id, turn.name, at);
         }
     }
 
@@ -244,36 +248,26 @@ impl Bundles {
 
     async fn refresh(
         &self,
-        name: &ClassName,
-        request: &VolumeRequest,
-        volume: &Volume,
+        turn: &Turn<'_>,
         live: &mut Live,
         intact: bool,
     ) -> Result<Fetched, Problem> {
         let deadline = Instant::now() + REFRESH;
-        let outcome = self
-            .fill(name, request, volume, live, Some(intact), deadline)
-            .await;
-        outcome.inspect_err(|problem| self.kept_as_they_are(request, live, problem))
+        let outcome = self.fill(turn, live, Some(intact), deadline).await;
+        outcome.inspect_err(|problem| self.kept_as_they_are(turn.request, live, problem))
     }
 
-    async fn first(
-        &self,
-        name: &ClassName,
-        request: &VolumeRequest,
-        volume: &Volume,
-        live: &mut Live,
-    ) -> Result<Fetched, Problem> {
+    async fn first(&self, turn: &Turn<'_>, live: &mut Live) -> Result<Fetched, Problem> {
         let end = Instant::now() + self.options.hold;
         live.state = None;
         loop {
             let deadline = end.min(Instant::now() + ATTEMPT);
-            let problem = match self.fill(name, request, volume, live, None, deadline).await {
+            let problem = match self.fill(turn, live, None, deadline).await {
                 Err(problem) if problem.is_transient() => problem,
                 other => return other,
             };
             self.events.warn(
-                &request.pod,
+                &turn.request.pod,
                 "the volume cannot be mounted yet, still trying",
                 &problem,
             );
@@ -283,86 +277,6 @@ impl Bundles {
             }
             sleep(PAUSE).await;
         }
-    }
-
-    async fn fill(
-        &self,
-        name: &ClassName,
-        request: &VolumeRequest,
-        volume: &Volume,
-        live: &mut Live,
-        intact: Option<bool>,
-        deadline: Instant,
-    ) -> Result<Fetched, Problem> {
-        let Target { class, store, plan } = self.resolve(name, live).await?;
-        let interval = plan.refresh.unwrap_or(self.options.refresh);
-        let access = grant(&plan.claim, &store, &request.pod.namespace)?;
-        let ends_soon = volume.logins.must_be_replaced(&access);
-        if intact == Some(true)
-            && !live.is_due(&request.volume_id, &class, &store, interval, ends_soon)
-        {
-            return Ok(Fetched::Unchanged);
-        }
-        let urgency = if intact.is_none() {
-            Urgency::FirstMount
-        } else {
-            Urgency::Refresh
-        };
-        let holder = Holder {
-            id: &request.volume_id,
-            namespace: &request.pod.namespace,
-            service_account: &request.pod.service_account,
-            token: request.token(&access)?,
-        };
-        let (fetcher, logins) = (&self.fetcher, &volume.logins);
-        let gathered = fetcher
-            .gather(
-                &plan,
-                &access,
-                &holder,
-                logins,
-                live.state.as_ref(),
-                urgency,
-                deadline,
-            )
-            .await?;
-        let files = gathered
-            .files(&plan)
-            .and_then(|files| {
-                self.check_names(files.iter().map(|file| file.name.as_str()))?;
-                Ok(files)
-            })
-            .inspect_err(|_| fetcher.give_up(&gathered, logins))?;
-        let replaced = fetcher.keep(&gathered, logins);
-        let previous = live.state.take();
-        let private = logins.private(&identity(&access));
-        let state = State::new(
-            class,
-            store,
-            &files,
-            previous.as_ref(),
-            gathered.shared_token(),
-            private.as_deref(),
-        );
-        let same = previous.as_ref().is_some_and(|previous| {
-            previous.class == state.class
-                && previous.is_of(&files)
-                && intact == Some(true)
-                && !replaced
-        });
-        if previous.is_none_or(|previous| previous.versions != state.versions) {
-            self.write_pod_status(request, &state);
-        }
-        let bytes = state.to_bytes();
-        live.succeeded(&request.volume_id, state, interval);
-        Ok(if same {
-            Fetched::Unchanged
-        } else {
-            Fetched::Files {
-                files,
-                state: bytes,
-            }
-        })
     }
 
     fn check_names<'a>(&self, names: impl Iterator<Item = &'a str>) -> Result<(), Problem> {
@@ -377,19 +291,6 @@ impl Bundles {
             ));
         }
         Ok(())
-    }
-
-    fn write_pod_status(&self, request: &VolumeRequest, state: &State) {
-        if self.options.pod_status && state.class.kind() == Kind::SecretProviderClass {
-            let client = self.client.clone();
-            pod_status::write(
-                client,
-                &self.options.node,
-                request,
-                &state.class.name,
-                &state.versions,
-            );
-        }
     }
 
     fn volume(&self, volume_id: &str) -> Arc<Volume> {

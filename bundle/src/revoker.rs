@@ -138,11 +138,8 @@ impl Revoker {
                 sleep(after).await;
                 inner.untried.send_modify(|untried| *untried += 1);
             }
-            inner.end(&login.session).await;
+            inner.end(&login.session, key.as_deref()).await;
             inner.waiting.fetch_sub(1, Ordering::Relaxed);
-            if let Some(key) = key {
-                inner.memory.remove(&key);
-            }
         });
     }
 
@@ -170,26 +167,35 @@ impl Revoker {
 // === impl Inner ===
 
 impl Inner {
-    async fn end(&self, session: &Session) {
+    /// Until it is done, or was tried for long.
+    async fn end(&self, session: &Session, key: Option<&str>) {
         let begin = Instant::now();
-        let mut gone = self.attempt(session).await;
+        let mut gone = self.attempt(session, key).await;
         self.untried.send_modify(|untried| *untried -= 1);
         let mut pause = PAUSE.0;
         while !gone && begin.elapsed() < PATIENCE {
             sleep(pause).await;
             pause = (pause * 2).min(PAUSE.1);
-            gone = self.attempt(session).await;
+            gone = self.attempt(session, key).await;
+        }
+        self.forget(key);
+    }
+
+    fn forget(&self, key: Option<&str>) {
+        if let Some(key) = key {
+            self.memory.remove(key);
         }
     }
 
     /// Whether nothing is left to revoke.
-    async fn attempt(&self, session: &Session) -> bool {
+    async fn attempt(&self, session: &Session, key: Option<&str>) -> bool {
         let _place = self.places.acquire().await;
         let Some(held) = session.held() else {
             return true;
         };
         if session.revoke(ATTEMPT).await {
             self.counters.revocations.fetch_add(1, Ordering::Relaxed);
+            self.forget(key);
             return true;
         }
         // A session forgets the token whose revocation it tried.

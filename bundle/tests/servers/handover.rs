@@ -14,7 +14,7 @@ use crate::bed::{Bed, files};
 use crate::leases::{bundle, credentials, engine};
 
 /// A volume as the node half keeps it.
-struct Kept {
+pub(crate) struct Kept {
     request: VolumeRequest,
     latest: Mutex<(BTreeMap<String, String>, Mounted)>,
 }
@@ -22,14 +22,19 @@ struct Kept {
 // === impl Kept ===
 
 impl Kept {
-    async fn mount(bundles: &Bundles, request: VolumeRequest) -> Arc<Self> {
+    pub(crate) async fn mount(bundles: &Bundles, request: VolumeRequest) -> Arc<Self> {
         let latest = files(bundles.fetch(&request, None).await.unwrap());
         let latest = Mutex::new(latest);
         Arc::new(Self { request, latest })
     }
 
+    /// By name.
+    pub(crate) fn files(&self) -> BTreeMap<String, String> {
+        self.latest.lock().unwrap().0.clone()
+    }
+
     /// What happens when kubelet calls, or when it is due.
-    async fn refresh(&self, bundles: &Bundles) {
+    pub(crate) async fn refresh(&self, bundles: &Bundles) {
         let mounted = self.latest.lock().unwrap().1.clone();
         if let Ok(fetched @ Fetched::Files { .. }) =
             bundles.fetch(&self.request, Some(&mounted)).await
@@ -42,7 +47,7 @@ impl Kept {
     async fn connect(&self, postgres: &Arc<Postgres>, end: Instant) -> BTreeSet<String> {
         let mut users = BTreeSet::new();
         while Instant::now() < end {
-            let files = self.latest.lock().unwrap().0.clone();
+            let files = self.files();
             let (user, password) = (files["username"].clone(), files["password"].clone());
             let (postgres, name) = (Arc::clone(postgres), user.clone());
             let accepted = spawn_blocking(move || postgres.accepts(&name, &password));
@@ -58,22 +63,58 @@ impl Kept {
     }
 }
 
+/// What lives how long, in seconds, and how often kubelet calls, if it does.
+struct Case {
+    name: &'static str,
+    lease: (u32, u32),
+    token: (u32, u32),
+    calls: Option<u64>,
+}
+
+const LONG: (u32, u32) = (3600, 86400);
+
+const CASES: [Case; 4] = [
+    Case {
+        name: "rarely-called",
+        lease: (8, 20),
+        token: LONG,
+        calls: Some(7),
+    },
+    Case {
+        name: "never-called",
+        lease: (8, 20),
+        token: LONG,
+        calls: None,
+    },
+    Case {
+        name: "short-token",
+        lease: LONG,
+        token: (8, 20),
+        calls: None,
+    },
+    Case {
+        name: "no-renewal",
+        lease: (20, 20),
+        token: LONG,
+        calls: None,
+    },
+];
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Kubernetes, Vault and PostgreSQL"]
 async fn whoever_connects_again_and_again_is_never_refused() {
-    /// A name, a lease and its maximum, a token and its maximum in seconds, and how often kubelet calls, if it does.
-    const CASES: [(&str, u32, u32, u32, u32, Option<u64>); 4] = [
-        ("rarely-called", 8, 20, 3600, 3600, Some(7)),
-        ("never-called", 8, 20, 3600, 3600, None),
-        ("short-token", 3600, 86400, 8, 20, None),
-        ("no-renewal", 20, 20, 3600, 3600, None),
-    ];
     let bed = Bed::new();
     let postgres = Arc::new(engine(&bed));
     let bundles = Arc::new(bed.bundles().await);
     let mut volumes = BTreeMap::new();
     let mut tasks = JoinSet::new();
-    for (name, ttl, max_ttl, token_ttl, token_max_ttl, calls) in CASES {
+    for Case {
+        name,
+        lease: (ttl, max_ttl),
+        token: (token_ttl, token_max_ttl),
+        calls,
+    } in CASES
+    {
         credentials(&bed, name, &format!("{ttl}s"), &format!("{max_ttl}s"));
         let token = json!({"token_ttl": token_ttl, "token_max_ttl": token_max_ttl});
         bed.role(name, &token);

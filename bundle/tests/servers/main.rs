@@ -5,7 +5,11 @@
 mod bed;
 mod faults;
 mod handover;
+mod identities;
+mod inputs;
 mod leases;
+mod limits;
+mod revocation;
 
 use std::time::Duration;
 
