@@ -264,6 +264,11 @@ impl Fetcher {
         had
     }
 
+    /// Somebody else looks after the holder from now on: what was made for it alone lives on.
+    pub fn leave(&self, id: &str) {
+        self.shared.leave(id, None, &self.revoker);
+    }
+
     /// Revokes what was made for a holder alone, and waits for the outcome. Returns whether anything was.
     ///
     /// # Errors

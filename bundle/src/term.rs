@@ -165,4 +165,35 @@ mod tests {
             assert_eq!(found, seconds(replace), "{whole}");
         }
     }
+
+    const WHOLE: u64 = 600;
+
+    /// When something is renewed and ends, by a clock that says that this many seconds are left.
+    fn resumed(left: i64, last: bool) -> (Option<u64>, u64) {
+        let ends = now().saturating_add_signed(left);
+        let state = TermState {
+            ends,
+            whole: WHOLE,
+            last,
+        };
+        let term = Term::resumed(state, 1.0);
+        let from_now = |at: Instant| (at - Instant::now()).as_secs_f64().round() as u64;
+        (term.renew.map(from_now), from_now(term.ends))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_continued_is_renewed_soon_whatever_the_clock_says() {
+        // Not later than a sixth of its time, and before a third of it is left.
+        let (renew, ends) = resumed(500, false);
+        assert_eq!(renew, Some(100));
+        assert!((499..=500).contains(&ends), "{ends}");
+        let (renew, _) = resumed(210, false);
+        assert!(matches!(renew, Some(9..=10)), "{renew:?}");
+        // The clock was set an hour back: nothing has more left than it was given.
+        assert_eq!(resumed(3600, false), (Some(100), WHOLE));
+        // It was set an hour forward: what seems to have ended is renewed before that is believed.
+        assert_eq!(resumed(-3600, false), (Some(0), 0));
+        // What cannot be renewed any more is not.
+        assert_eq!(resumed(500, true).0, None);
+    }
 }

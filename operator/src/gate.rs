@@ -47,8 +47,9 @@ impl Gates {
         self.gates().remove(store);
     }
 
-    /// What a request to `store` failed with, in the words of whoever found out first; `None` when that is no state of the store.
-    pub(crate) fn failed(&self, store: &str, problem: &Problem) -> Option<Problem> {
+    /// What a request to `store` failed with, in the words of whoever found out first, and until when it is left alone; `None` when that
+    /// is no state of the store.
+    pub(crate) fn failed(&self, store: &str, problem: &Problem) -> Option<(Instant, Problem)> {
         let is_of_store = matches!(
             problem.reason,
             "VaultSealed" | "VaultStandby" | "VaultRateLimited" | "VaultUnreachable"
@@ -60,17 +61,18 @@ impl Gates {
         let now = Instant::now();
         let pause = match gates.get(store) {
             // Requests that were under way together fail together, and count once.
-            Some(gate) if gate.until > now => return Some(gate.problem.clone()),
+            Some(gate) if gate.until > now => return Some((gate.until, gate.problem.clone())),
             Some(gate) => (gate.pause * 2).min(PAUSE.1),
             None => PAUSE.0,
         };
+        let until = now + pause;
         let gate = Gate {
-            until: now + pause,
+            until,
             pause,
             problem: problem.clone(),
         };
         gates.insert(store.to_owned(), gate);
-        Some(problem.clone())
+        Some((until, problem.clone()))
     }
 
     /// How many stores are left alone.
@@ -95,11 +97,12 @@ mod tests {
         let gates = Gates::default();
         let sealed = Problem::new(Code::Unavailable, "VaultSealed", "sealed");
         let denied = Problem::new(Code::PermissionDenied, "VaultPermissionDenied", "denied");
-        assert_eq!(gates.failed("main", &denied), None);
+        let told = |problem: &Problem| gates.failed("main", problem).map(|(_, told)| told);
+        assert_eq!(told(&denied), None);
         assert!(gates.check("main").is_ok());
-        assert_eq!(gates.failed("main", &sealed), Some(sealed.clone()));
+        assert_eq!(told(&sealed), Some(sealed.clone()));
         let late = Problem::new(Code::Unavailable, "VaultUnreachable", "late");
-        assert_eq!(gates.failed("main", &late), Some(sealed.clone()));
+        assert_eq!(told(&late), Some(sealed.clone()));
         let (until, problem) = gates.check("main").unwrap_err();
         assert_eq!(problem, sealed);
         assert!(gates.check("other").is_ok());

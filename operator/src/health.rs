@@ -14,9 +14,9 @@ pub(crate) struct Health {
 /// How far the operator is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// Another replica leads
+    /// Other replicas have all of the work
     Waiting,
-    /// It leads and reads what there is
+    /// It has work and reads what there is
     Listing,
     /// It works
     Working,
@@ -46,13 +46,13 @@ impl Health {
         Arc::clone(&self.registry)
     }
 
-    /// Ready is also who waits to lead.
+    /// Ready is also who waits for work.
     ///
     /// # Errors
     /// What is not done yet.
     pub(crate) fn ready(&self) -> Result<String, String> {
         match *self.stage.lock().unwrap_or_else(PoisonError::into_inner) {
-            Stage::Waiting => Ok("ok: another replica leads".to_owned()),
+            Stage::Waiting => Ok("ok: other replicas have all of the work".to_owned()),
             Stage::Working => Ok("ok".to_owned()),
             Stage::Listing => Err("bundles and stores are not listed yet".to_owned()),
         }

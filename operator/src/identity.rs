@@ -9,6 +9,7 @@ use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::{Api, PostParams};
 use kube::{Client, Error};
+use tokio::time::Instant;
 
 /// How long a token lives: the least that Kubernetes gives.
 const LIFETIME: Duration = Duration::from_secs(600);
@@ -16,7 +17,13 @@ const LIFETIME: Duration = Duration::from_secs(600);
 const LEFT: Duration = Duration::from_secs(120);
 
 type Name = (String, String, String);
-type Slot = Arc<tokio::sync::Mutex<Option<Token>>>;
+type Slot = Arc<tokio::sync::Mutex<Option<Fresh>>>;
+
+/// A token and when it was given: neither a clock that is set back nor a machine that sleeps makes an old one young.
+struct Fresh {
+    token: Token,
+    since: Instant,
+}
 
 /// The tokens in use.
 pub(crate) struct Tokens {
@@ -48,11 +55,15 @@ impl Tokens {
         let name = (namespace.to_owned(), account.to_owned(), audience);
         let slot = self.slot(name.clone());
         let mut token = slot.lock().await;
-        if let Some(token) = token.as_ref().filter(|token| is_fresh(token)) {
-            return Ok(token.clone());
+        if let Some(fresh) = token.as_ref().filter(|fresh| fresh.is_fresh()) {
+            return Ok(fresh.token.clone());
         }
+        let since = Instant::now();
         let fresh = self.request(&name).await?;
-        *token = Some(fresh.clone());
+        *token = Some(Fresh {
+            token: fresh.clone(),
+            since,
+        });
         Ok(fresh)
     }
 
@@ -92,14 +103,18 @@ impl Tokens {
             *other == name
                 || slot
                     .try_lock()
-                    .map_or(true, |token| token.as_ref().is_some_and(is_fresh))
+                    .map_or(true, |token| token.as_ref().is_some_and(Fresh::is_fresh))
         });
         Arc::clone(known.entry(name).or_default())
     }
 }
 
-fn is_fresh(token: &Token) -> bool {
-    token.expires_at > SystemTime::now() + LEFT
+// === impl Fresh ===
+
+impl Fresh {
+    fn is_fresh(&self) -> bool {
+        self.since.elapsed() + LEFT < LIFETIME && self.token.expires_at > SystemTime::now() + LEFT
+    }
 }
 
 fn refused(namespace: &str, account: &str, error: Error) -> Problem {
@@ -134,4 +149,27 @@ fn refused(namespace: &str, account: &str, error: Error) -> Problem {
         }
     };
     Problem::new(code, "TokenRefused", text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn clocks_that_are_set_make_no_token_young() {
+        let given = |expires_at: SystemTime| Fresh {
+            token: Token {
+                jwt: "jwt".into(),
+                expires_at,
+            },
+            since: Instant::now(),
+        };
+        let (now, hour) = (SystemTime::now(), Duration::from_secs(3600));
+        assert!(given(now + LIFETIME).is_fresh());
+        assert!(!given(now + LIFETIME - hour).is_fresh());
+        let set_back = given(now + LIFETIME + hour);
+        assert!(set_back.is_fresh());
+        tokio::time::advance(LIFETIME - LEFT).await;
+        assert!(!set_back.is_fresh());
+    }
 }

@@ -4,9 +4,10 @@
 //! watch (bundles, stores, metadata of our Secrets) → queue → turn: grants → token → fetch → content → journal → write → status
 //! ```
 //!
-//! One replica works at a time, the holder of a Lease. What it remembers can be lost: the status of each bundle and the versions of
+//! Each bundle is worked on by one replica at a time, the holder of its shard's Lease. What it remembers can be lost: the status of each bundle and the versions of
 //! the Secrets tell the next replica what is in place, without a request for each.
 
+mod balance;
 mod classes;
 mod content;
 mod gate;
@@ -15,7 +16,7 @@ mod health;
 mod identity;
 mod item;
 mod key;
-mod leader;
+mod lease;
 mod metrics;
 mod operator;
 mod ownership;
@@ -24,9 +25,11 @@ mod restart;
 mod schedule;
 mod seal;
 pub mod settings;
+mod shards;
 mod status;
 mod tracked;
 mod turn;
+mod uninstall;
 mod watch;
 mod world;
 mod write;
@@ -45,15 +48,17 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{sleep, timeout};
 
 use crate::health::{Health, Stage};
-use crate::leader::Candidate;
 use crate::metrics::{Metrics, Present};
 use crate::operator::Operator;
 use crate::settings::Settings;
+use crate::shards::Shards;
 use crate::watch::Scope;
 
-/// How long the API server has to take the Lease back.
+/// How long the API server has to take the Leases back.
 const RELEASE: Duration = Duration::from_secs(2);
-/// How soon the key of hashes is asked for again.
+/// How long the API server has for an answer.
+const ANSWER: Duration = Duration::from_secs(15);
+/// How soon the key is asked for again.
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// Why the operator ended.
@@ -76,12 +81,15 @@ pub enum OperatorError {
     /// Somebody damaged the key
     #[error("{0}")]
     Key(Problem),
+    /// The rights are lacking, or the API server is away
+    #[error("cannot remove the finalizers of bundles")]
+    Finalizers(#[source] kube::Error),
     /// Another replica works now, or the API server was away for too long
-    #[error("the Lease was lost; another replica takes over")]
+    #[error("a Lease was lost; another replica takes over")]
     Lost,
 }
 
-/// Works until SIGTERM or until the Lease is lost.
+/// Works until SIGTERM or until a Lease is lost.
 ///
 /// # Errors
 /// Why it could not start, or had to end.
@@ -98,6 +106,9 @@ pub fn run(settings: &Settings) -> Result<(), OperatorError> {
 }
 
 async fn serve(settings: &Settings) -> Result<(), OperatorError> {
+    if settings.remove_finalizers {
+        return remove_finalizers(settings).await;
+    }
     let mut terminate = signal(SignalKind::terminate()).map_err(OperatorError::Start)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(OperatorError::Start)?;
     let address = settings.metrics_address;
@@ -108,35 +119,40 @@ async fn serve(settings: &Settings) -> Result<(), OperatorError> {
     let stage = Arc::clone(&health);
     let ready = move || std::future::ready(stage.ready());
     tokio::spawn(monitoring::serve(listener, health.registry(), ready));
-    let config = Config::infer().await.map_err(OperatorError::Config)?;
+    let mut config = Config::infer().await.map_err(OperatorError::Config)?;
+    let watching = Client::try_from(config.clone()).map_err(OperatorError::Client)?;
+    // Watches are silent for minutes; an answer that is not there by now does not come.
+    config.read_timeout = Some(ANSWER);
     let client = Client::try_from(config).map_err(OperatorError::Client)?;
-    let candidate = Candidate::new(
+    let shards = Arc::new(Shards::new(
         client.clone(),
         &settings.own_namespace,
         &settings.instance,
         settings.lease_duration,
-    );
+        settings.shards,
+    ));
     let outcome = tokio::select! {
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
-        outcome = lead(settings, client, &candidate, &health) => outcome,
+        () = shards.keep() => Err(OperatorError::Lost),
+        outcome = operate(settings, client, watching, &shards, &health) => outcome,
     };
-    drop(timeout(RELEASE, candidate.release()).await);
+    drop(timeout(RELEASE, shards.release()).await);
     outcome
 }
 
-async fn lead(
-    settings: &Settings,
-    client: Client,
-    candidate: &Candidate,
-    health: &Health,
-) -> Result<(), OperatorError> {
-    candidate.lead().await;
-    tracing::info!("leading as {}", settings.instance);
-    health.set(Stage::Listing);
-    tokio::select! {
-        () = candidate.hold() => Err(OperatorError::Lost),
-        outcome = operate(settings, client, health) => outcome,
+async fn remove_finalizers(settings: &Settings) -> Result<(), OperatorError> {
+    let config = Config::infer().await.map_err(OperatorError::Config)?;
+    let client = Client::try_from(config).map_err(OperatorError::Client)?;
+    let removed = uninstall::remove_finalizers(&client, &scope(settings)).await;
+    removed.map_err(OperatorError::Finalizers)
+}
+
+fn scope(settings: &Settings) -> Scope {
+    if settings.all_namespaces {
+        Scope::All
+    } else {
+        Scope::Listed(settings.namespaces.clone())
     }
 }
 
@@ -144,29 +160,50 @@ async fn lead(
 async fn operate(
     settings: &Settings,
     client: Client,
+    watching: Client,
+    shards: &Arc<Shards>,
     health: &Health,
 ) -> Result<(), OperatorError> {
+    shards.any().await;
+    health.set(Stage::Listing);
     let key = load_key(&client, &settings.own_namespace).await?;
-    let workers = usize::from(settings.workers);
     let metrics = health.with_registry(Metrics::register);
     let operator = Arc::new(Operator::new(
         client,
         &key,
+        Arc::clone(shards),
         metrics,
-        &settings.instance,
-        workers,
+        settings,
     ));
     let present = Present::new(Arc::clone(&operator));
     health.with_registry(|registry| registry.register_collector(Box::new(present)));
-    let scope = if settings.all_namespaces {
-        Scope::All
-    } else {
-        Scope::Listed(settings.namespaces.clone())
-    };
-    watch::start(&operator, &scope, settings.secret_objects).await;
+    let first = shards.taken();
+    watch::start(
+        &operator,
+        &watching,
+        &scope(settings),
+        settings.secret_objects,
+    )
+    .await;
+    operator.work(settings.workers);
     health.set(Stage::Working);
-    operator.work(workers);
-    std::future::pending().await
+    share_out(&operator, &first).await
+}
+
+/// Begins and ends the work on shards as their Leases come and go. Those that were held before the first list were listed by nobody else
+/// after it.
+async fn share_out(operator: &Operator, first: &[u16]) -> Result<(), OperatorError> {
+    loop {
+        for shard in operator.shards.taken() {
+            operator.shards.work(shard, !first.contains(&shard));
+            operator.begin(shard);
+        }
+        for shard in operator.shards.leaving() {
+            operator.leave(shard).await;
+            operator.shards.left(shard);
+        }
+        operator.shards.changed().await;
+    }
 }
 
 async fn load_key(client: &Client, namespace: &str) -> Result<Secret, OperatorError> {

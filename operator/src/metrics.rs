@@ -1,7 +1,7 @@
 //! Figures for monitoring, in the OpenMetrics text format. Labels are reasons and names of stores, never of bundles.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
@@ -10,6 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use tokio::time::Instant;
 
 use crate::operator::Operator;
 use crate::queue::Class;
@@ -104,6 +105,37 @@ impl Present {
     }
 }
 
+impl Present {
+    /// What is absent has no time: nothing waits, or nothing was issued.
+    fn encode_times(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let operator = &self.0;
+        let due = operator.queue.first_due();
+        let end = operator.first_end();
+        for (name, help, value) in [
+            (
+                "next_due_seconds",
+                "How long until the next bundle is due",
+                due.map(|due| due.saturating_duration_since(Instant::now())),
+            ),
+            (
+                "oldest_content_seconds",
+                "How long ago the server confirmed the content of the Secret that waits for it longest",
+                operator.oldest(),
+            ),
+            (
+                "first_expiry_seconds",
+                "How long until the first lease or certificate ends unless it is renewed or replaced",
+                end.map(|end| end.duration_since(SystemTime::now()).unwrap_or_default()),
+            ),
+        ] {
+            let Some(value) = value else { continue };
+            let gauge = ConstGauge::new(value.as_secs_f64());
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
+        Ok(())
+    }
+}
+
 impl Collector for Present {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         use std::sync::atomic::Ordering::Relaxed;
@@ -113,7 +145,12 @@ impl Collector for Present {
             (
                 "bundles",
                 "Bundles that are synced",
-                count(operator.world.keys().len()),
+                count(operator.bundles()),
+            ),
+            (
+                "shards",
+                "Shards whose bundles this replica works on",
+                count(operator.shards.working()),
             ),
             (
                 "bundles_failing",
@@ -139,6 +176,7 @@ impl Collector for Present {
             let gauge = ConstGauge::new(value);
             gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
         }
+        self.encode_times(&mut encoder)?;
         let counters = operator.fetcher.counters();
         for (name, help, value) in [
             (

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use envlatch_api::{SecretBundle, VaultStore};
 use envlatch_bundle::{Events, Fetcher};
@@ -19,11 +19,16 @@ use crate::metrics::Metrics;
 use crate::queue::{Class, Queue};
 use crate::restart::Restarts;
 use crate::seal::Sealer;
+use crate::settings::Settings;
+use crate::shards::Shards;
 use crate::tracked::Tracked;
 use crate::world::{Key, World};
 
 /// How long the bundles of a store that has changed take to be looked at.
 const SPREAD: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether a turn is over.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Everything that the work needs.
 pub(crate) struct Operator {
@@ -38,6 +43,9 @@ pub(crate) struct Operator {
     pub(crate) restarts: Restarts,
     pub(crate) world: World,
     pub(crate) queue: Queue<Key>,
+    pub(crate) shards: Arc<Shards>,
+    /// How long a deleted bundle stays while nothing can be revoked
+    pub(crate) revoke_within: Duration,
     tracked: Mutex<HashMap<Key, Arc<Tracked>>>,
 }
 
@@ -48,18 +56,24 @@ impl Operator {
     pub(crate) fn new(
         client: Client,
         key: &Secret,
+        shards: Arc<Shards>,
         metrics: Metrics,
-        instance: &str,
-        workers: usize,
+        settings: &Settings,
     ) -> Self {
         Self {
             fetcher: Fetcher::start(),
             tokens: Tokens::new(client.clone()),
             gates: Gates::default(),
-            events: Events::new(client.clone(), "envlatch.io/operator", instance.to_owned()),
+            events: Events::new(
+                client.clone(),
+                "envlatch.io/operator",
+                settings.instance.clone(),
+            ),
             restarts: Restarts::default(),
             world: World::default(),
-            queue: Queue::new(workers),
+            queue: Queue::new(usize::from(settings.workers)),
+            shards,
+            revoke_within: settings.revoke_within,
             tracked: Mutex::default(),
             hasher: Hasher::new(key.expose()),
             sealer: Sealer::new(key.expose()),
@@ -69,7 +83,7 @@ impl Operator {
     }
 
     /// Starts the workers.
-    pub(crate) fn work(self: &Arc<Self>, workers: usize) {
+    pub(crate) fn work(self: &Arc<Self>, workers: u16) {
         for _ in 0..workers {
             let operator = Arc::clone(self);
             tokio::spawn(async move {
@@ -80,7 +94,7 @@ impl Operator {
                     // A task of its own, so that a bug in one turn ends neither the worker nor the bundle's place in the queue.
                     let turn = tokio::spawn(async move { turn.turn(&own).await });
                     if turn.await.is_err() {
-                        operator.queue.add(
+                        operator.want(
                             key.clone(),
                             Class::Timer,
                             Instant::now() + Duration::from_secs(60),
@@ -99,7 +113,34 @@ impl Operator {
         let bundle = bundle.into();
         let key = Key::of(&*bundle);
         if self.world.set_bundle(bundle) {
-            self.queue.add(key, Class::Change, Instant::now());
+            self.want(key, Class::Change, Instant::now());
+        }
+    }
+
+    /// Puts a bundle into the queue, if it is this replica's.
+    pub(crate) fn want(&self, key: Key, class: Class, at: Instant) {
+        if self.shards.has(&key) {
+            self.queue.add(key, class, at);
+        }
+    }
+
+    /// Works on the bundles of a shard from now on.
+    pub(crate) fn begin(&self, shard: u16) {
+        for key in self.keys_of(shard) {
+            self.want(key, Class::Change, Instant::now());
+        }
+    }
+
+    /// Forgets the bundles of a shard after the last turn of one. What was issued for them lives on for the replica that gets them.
+    pub(crate) async fn leave(&self, shard: u16) {
+        while self.queue.is_running(|key| self.shards.of(key) == shard) {
+            sleep(LOOK).await;
+        }
+        for key in self.keys_of(shard) {
+            self.queue.forget(&key);
+            if let Some(tracked) = self.all_tracked().remove(&key) {
+                self.fetcher.leave(&tracked.uid);
+            }
         }
     }
 
@@ -111,7 +152,7 @@ impl Operator {
         }
         // Whoever wanted the same Secret may have it now.
         for other in self.world.remove_bundle(key) {
-            self.queue.add(other, Class::Change, Instant::now());
+            self.want(other, Class::Change, Instant::now());
         }
     }
 
@@ -147,7 +188,7 @@ impl Operator {
                 } else {
                     Duration::ZERO
                 };
-                self.queue.add(key, Class::Change, now + spread);
+                self.want(key, Class::Change, now + spread);
             }
         }
     }
@@ -174,9 +215,36 @@ impl Operator {
             .count()
     }
 
+    /// How long ago the server confirmed the content of the bundle that waits for it longest.
+    pub(crate) fn oldest(&self) -> Option<Duration> {
+        self.all_tracked()
+            .values()
+            .map(|tracked| tracked.age())
+            .max()
+    }
+
+    /// When the first of the leases and certificates ends unless it is renewed or replaced.
+    pub(crate) fn first_end(&self) -> Option<SystemTime> {
+        let all = self.all_tracked();
+        let issued = all.values().flat_map(|tracked| tracked.logins.issued());
+        issued.map(|issued| issued.expires).min()
+    }
+
     /// Tells the user about a bundle.
     pub(crate) fn tell(&self, bundle: &SecretBundle, type_: &str, reason: &str, note: &str) {
         self.events.post(&item::about(bundle), type_, reason, note);
+    }
+
+    /// How many bundles are this replica's.
+    pub(crate) fn bundles(&self) -> usize {
+        let keys = self.world.keys();
+        keys.iter().filter(|key| self.shards.has(key)).count()
+    }
+
+    fn keys_of(&self, shard: u16) -> Vec<Key> {
+        let mut keys = self.world.keys();
+        keys.retain(|key| self.shards.of(key) == shard);
+        keys
     }
 
     async fn restart_workloads(&self) {

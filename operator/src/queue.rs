@@ -93,6 +93,18 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
         self.state().remove(key);
     }
 
+    /// When the first of those that wait is due.
+    pub(crate) fn first_due(&self) -> Option<Instant> {
+        let state = self.state();
+        let firsts = state.order.values().filter_map(BTreeSet::first);
+        firsts.map(|(at, _)| *at).min()
+    }
+
+    /// Whether one of those is worked on.
+    pub(crate) fn is_running(&self, of: impl Fn(&K) -> bool) -> bool {
+        self.state().running.iter().any(of)
+    }
+
     /// How many wait whose time has come.
     pub(crate) fn overdue(&self, class: Class) -> usize {
         let now = Instant::now();

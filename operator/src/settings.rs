@@ -28,7 +28,11 @@ pub struct Settings {
     #[arg(long, env = "ENVLATCH_SECRET_OBJECTS")]
     pub secret_objects: bool,
 
-    /// Namespace of the operator itself, where its Lease and its key are
+    /// Remove the finalizers of all bundles, so that they can be deleted without the operator, and end
+    #[arg(long, env = "ENVLATCH_REMOVE_FINALIZERS")]
+    pub remove_finalizers: bool,
+
+    /// Namespace of the operator itself, where its Leases and its key are
     #[arg(long, env = "ENVLATCH_OWN_NAMESPACE", value_parser = label)]
     pub own_namespace: String,
 
@@ -40,9 +44,17 @@ pub struct Settings {
     #[arg(long, env = "ENVLATCH_WORKERS", default_value_t = 16, value_parser = clap::value_parser!(u16).range(2..=256))]
     pub workers: u16,
 
-    /// How long a replica that is gone stays the leader
+    /// Into how many parts the bundles are divided, of which each replica takes its share; the same for every replica
+    #[arg(long, env = "ENVLATCH_SHARDS", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub shards: u16,
+
+    /// How long a replica that is gone keeps its part of the work
     #[arg(long, env = "ENVLATCH_LEASE_DURATION", default_value = "15s", value_parser = lease_duration)]
     pub lease_duration: Duration,
+
+    /// How long a deleted bundle stays while its credentials cannot be revoked; what is left then is named in an event
+    #[arg(long, env = "ENVLATCH_REVOKE_WITHIN", default_value = "5m", value_parser = humantime::parse_duration)]
+    pub revoke_within: Duration,
 
     /// Where /healthz, /readyz and /metrics are served over HTTP
     #[arg(

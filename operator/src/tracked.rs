@@ -1,6 +1,6 @@
 //! What is remembered of one bundle between two turns. After a restart it is taken from the bundle's status.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use envlatch_api::{AppliedSecret, LeaseRecord, REFRESH_AT, SecretBundle, SecretBundleStatus};
@@ -17,7 +17,14 @@ pub(crate) struct Tracked {
     pub(crate) uid: String,
     pub(crate) logins: Logins,
     pub(crate) live: tokio::sync::Mutex<Live>,
-    failing: AtomicBool,
+    shown: Mutex<Shown>,
+}
+
+/// What monitoring sees, also while a turn is under way.
+struct Shown {
+    failing: bool,
+    /// When the server said last that the content is what it has; before that, when the bundle was seen first
+    confirmed: Instant,
 }
 
 /// What turns change.
@@ -33,6 +40,8 @@ pub(crate) struct Live {
     /// When what an earlier process was issued must be replaced, because its login is not known
     pub(crate) replace: Option<Instant>,
     pub(crate) failures: u32,
+    /// Since when it is tried to revoke what was issued, because the bundle is deleted
+    pub(crate) ending: Option<Instant>,
     /// Issued and journalled, and not in the Secret yet
     pub(crate) pending: Option<(Option<i64>, Gathered)>,
 }
@@ -63,16 +72,34 @@ impl Tracked {
             uid: uid.to_owned(),
             logins: Logins::default(),
             live: tokio::sync::Mutex::default(),
-            failing: AtomicBool::new(false),
+            shown: Mutex::new(Shown {
+                failing: false,
+                confirmed: Instant::now(),
+            }),
         }
     }
 
     pub(crate) fn set_failing(&self, failing: bool) {
-        self.failing.store(failing, Ordering::Relaxed);
+        self.shown().failing = failing;
     }
 
     pub(crate) fn is_failing(&self) -> bool {
-        self.failing.load(Ordering::Relaxed)
+        self.shown().failing
+    }
+
+    /// The content is what the server has.
+    pub(crate) fn confirm(&self) {
+        self.shown().confirmed = Instant::now();
+    }
+
+    /// How long ago that was.
+    pub(crate) fn age(&self) -> Duration {
+        self.shown().confirmed.elapsed()
+    }
+
+    fn shown(&self) -> MutexGuard<'_, Shown> {
+        // Fields are set one at a time, so a panic elsewhere cannot have broken them.
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

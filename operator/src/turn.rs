@@ -4,6 +4,7 @@
 //! everything in place asks nobody and writes nothing.
 
 mod finish;
+mod handed_over;
 mod login;
 mod place;
 mod report;
@@ -21,18 +22,21 @@ use crate::item::Item;
 use crate::operator::Operator;
 use crate::ownership::Claimant;
 use crate::queue::Class;
-use crate::schedule::jittered;
+use crate::schedule::{jittered, phase};
 use crate::status::{self, records};
 use crate::tracked::{Applied, Live, Tracked, Wish};
 use crate::world::{Key, secret_of};
 use crate::write::{self, api_problem};
 
+pub(crate) use finish::{FINALIZER, set_finalizers};
 use place::Place;
 
 /// How long the server has for one turn.
 const FETCH: Duration = Duration::from_secs(10);
 /// What is added to the time of a renewal, so that its outcome is seen.
 const SETTLE: Duration = Duration::from_secs(2);
+/// How soon it is looked again whether this replica may work.
+const AGAIN: Duration = Duration::from_secs(1);
 /// Those who wait for a store do not all come at once.
 const SPREAD: Duration = Duration::from_secs(3);
 
@@ -60,12 +64,19 @@ struct Failed {
 impl Operator {
     /// Works on one bundle.
     pub(crate) async fn turn(&self, key: &Key) {
+        if !self.shards.may_work_on(key) {
+            self.want(key.clone(), Class::Timer, Instant::now() + AGAIN);
+            return;
+        }
         let Some(bundle) = self.world.bundle(key) else {
             return;
         };
         let uid = bundle.uid().unwrap_or_default();
         let tracked = self.tracked(key, &uid);
         let mut live = tracked.live.lock().await;
+        let Some(bundle) = self.up_to_date(key, bundle, &live).await else {
+            return;
+        };
         if bundle.metadata.deletion_timestamp.is_some() {
             self.finish(key, &bundle, &tracked, &mut live).await;
             return;
@@ -161,13 +172,11 @@ impl Turn<'_> {
             operator.fetcher.give_up(&gathered, logins);
         }
         let name = store.name_any();
-        operator
-            .gates
-            .check(&name)
-            .map_err(|(until, problem)| Failed {
-                problem,
-                again: Some(until + crate::schedule::phase(&self.uid, SPREAD)),
-            })?;
+        let closed = |(until, problem)| Failed {
+            problem,
+            again: Some(until + phase(&self.uid, SPREAD)),
+        };
+        operator.gates.check(&name).map_err(closed)?;
         let token = operator
             .tokens
             .token(&self.key.namespace, &self.sync.service_account, access)
@@ -189,7 +198,7 @@ impl Turn<'_> {
                 Ok(gathered)
             }
             Err(problem) => match operator.gates.failed(&name, &problem) {
-                Some(of_store) => Err(of_store.into()),
+                Some(of_store) => Err(closed(of_store)),
                 None if problem.is_transient() => Err(problem.into()),
                 None => {
                     operator.gates.open(&name);
@@ -223,6 +232,10 @@ impl Turn<'_> {
             return Ok(());
         }
         self.item.check_issued(&gathered.issued()).map_err(early)?;
+        if !self.operator.shards.may_work_on(self.key) {
+            let text = "another replica works on the bundle now";
+            return Err(early(Problem::new(Code::Unavailable, "LeaseLost", text)));
+        }
         let journalled = self.journal(live, gathered, &hash).await.map_err(early)?;
         let version = self
             .write(&data)
@@ -251,7 +264,7 @@ impl Turn<'_> {
         };
         let exists = operator.world.secret(&self.secret).is_some();
         let lives = |uid: &str| operator.world.lives(&self.key.namespace, uid);
-        let version = write::write(
+        let written = write::write(
             &operator.client,
             self.bundle,
             &claimant,
@@ -261,13 +274,22 @@ impl Turn<'_> {
         )
         .await?;
         operator.metrics.writes.inc();
+        if !written.dropped.is_empty() {
+            let note = format!(
+                "Secret {} has no {} any more",
+                self.sync.secret_name,
+                written.dropped.join(", ")
+            );
+            operator.tell(self.bundle, "Normal", "KeysRemoved", &note);
+        }
+        let version = written.version;
         // The watch will say the same, and that is no news then.
         for other in operator
             .world
             .set_secret(self.secret.clone(), Some(version.clone()))
         {
             if other != *self.key {
-                operator.queue.add(other, Class::Change, Instant::now());
+                operator.want(other, Class::Change, Instant::now());
             }
         }
         Ok(version)
@@ -332,6 +354,7 @@ impl Turn<'_> {
     }
 
     fn schedule_refresh(&self, live: &mut Live, plan: &Plan) {
+        self.tracked.confirm();
         let interval = plan.refresh.unwrap_or(Duration::from_secs(300));
         live.refresh = Some(Instant::now() + jittered(&self.uid, interval));
     }

@@ -39,7 +39,7 @@ pub(crate) struct Listed(watch::Sender<usize>);
 // === impl Scope ===
 
 impl Scope {
-    fn apis<K>(&self, client: &Client) -> Vec<Api<K>>
+    pub(crate) fn apis<K>(&self, client: &Client) -> Vec<Api<K>>
     where
         K: Resource<Scope = k8s_openapi::NamespaceResourceScope>,
         K::DynamicType: Default,
@@ -65,14 +65,19 @@ impl Listed {
 }
 
 /// Starts every watch, and waits until each has listed once.
-pub(crate) async fn start(operator: &Arc<Operator>, scope: &Scope, secret_objects: bool) {
+pub(crate) async fn start(
+    operator: &Arc<Operator>,
+    client: &Client,
+    scope: &Scope,
+    secret_objects: bool,
+) {
     let (sender, mut listed) = watch::channel(0);
     let done = Listed(sender);
-    let client = &operator.client;
     let secrets = scope.apis::<PartialObjectMeta<Secret>>(client);
     let bundles = scope.apis::<DeserializeGuard<SecretBundle>>(client);
     let expected = secrets.len() + bundles.len() + 1;
-    tokio::spawn(stores(Arc::clone(operator), done.clone()));
+    let all = Api::all(client.clone());
+    tokio::spawn(stores(Arc::clone(operator), all, done.clone()));
     for api in secrets {
         tokio::spawn(watch_secrets(Arc::clone(operator), api, done.clone()));
     }
@@ -159,7 +164,7 @@ fn watch_secrets(
         let operator = Arc::clone(&operator);
         move |keys: Vec<Key>| {
             for key in keys {
-                operator.queue.add(key, Class::Change, Instant::now());
+                operator.want(key, Class::Change, Instant::now());
             }
         }
     };
@@ -216,8 +221,7 @@ async fn watch_classes(operator: Arc<Operator>, api: Api<DeserializeGuard<Secret
 }
 
 /// Stores are few, and a change of one concerns every bundle that uses it.
-async fn stores(operator: Arc<Operator>, done: Listed) {
-    let api: Api<VaultStore> = Api::all(operator.client.clone());
+async fn stores(operator: Arc<Operator>, api: Api<VaultStore>, done: Listed) {
     let events = watcher(api, Config::default()).default_backoff();
     pin_mut!(events);
     let mut stores: Vec<VaultStore> = Vec::new();

@@ -24,6 +24,14 @@ pub(crate) struct Version {
     pub(crate) resource_version: String,
 }
 
+/// What became of a write.
+#[derive(Debug)]
+pub(crate) struct Written {
+    pub(crate) version: Version,
+    /// Keys of the bundle that it does not want any more
+    pub(crate) dropped: Vec<String>,
+}
+
 /// Puts `data` into the Secret of `bundle`. `exists` is a guess; it saves a request when it is right.
 ///
 /// # Errors
@@ -35,7 +43,7 @@ pub(crate) async fn write(
     data: &Data,
     exists: bool,
     lives: impl Fn(&str) -> bool,
-) -> Result<Version, Problem> {
+) -> Result<Written, Problem> {
     let namespace = bundle.namespace().unwrap_or_default();
     let api: Api<Secret> = Api::namespaced(client.clone(), &namespace);
     let name = &claimant.sync.secret_name;
@@ -49,12 +57,17 @@ pub(crate) async fn write(
             None
         };
         let outcome = match &found {
-            None => create(&api, bundle, claimant, data).await,
+            None => {
+                let made = create(&api, bundle, claimant, data).await;
+                made.map(|version| (version, Vec::new()))
+            }
             Some(found) => {
                 let permit = permit(claimant, data, found, &lives)?;
-                apply(&api, bundle, claimant, data, found, &permit).await
+                let applied = apply(&api, bundle, claimant, data, found, &permit).await;
+                applied.map(|version| (version, permit.dropped))
             }
         };
+        let outcome = outcome.map(|(version, dropped)| Written { version, dropped });
         match outcome {
             Err(Error::Api(status)) if status.code == 409 => exists = true,
             other => return other.map_err(|error| refused(name, error)),

@@ -3,7 +3,7 @@
 use envlatch_test_support::{Cluster, Namespace, Pod, assert_no_canary, canary};
 use serde_json::{Value, json};
 
-use crate::{ENVLATCH, SHELL, launcher_mount, launcher_volume, password_from_vault};
+use crate::{ENVLATCH, SHELL, launcher_mount, launcher_volume, password_from_vault, variable};
 
 const PRINT: [&str; 6] = [ENVLATCH, "exec", "--", "sh", "-c", ECHO];
 
@@ -112,6 +112,39 @@ fn a_probe_has_the_programs_environment() {
     pod.until("is ready", |pod| {
         (pod["status"]["containerStatuses"][0]["ready"] == true).then_some(())
     });
+}
+
+/// A probe may come before the launcher has an answer of its server.
+#[test]
+#[ignore = "needs the cluster"]
+fn before_the_program_there_is_nothing_to_be_had() {
+    let (namespace, _) = namespace("early");
+    for on_change in ["none", "restart"] {
+        let mut variables = password_from_vault(&namespace);
+        // Nobody listens there.
+        variables.push(variable("ENVLATCH_ADDR", "https://10.99.0.1:9"));
+        variables.push(variable("ENVLATCH_TIMEOUT", "1h"));
+        variables.push(variable("ENVLATCH_ON_CHANGE", on_change));
+        let pod = namespace.pod(
+            on_change,
+            &json!({
+                "containers": [{
+                    "name": "app",
+                    "image": SHELL,
+                    "command": [ENVLATCH, "run", "--", "sleep", "3600"],
+                    "env": variables,
+                    "volumeMounts": [launcher_mount()],
+                }],
+                "volumes": [launcher_volume()],
+            }),
+        );
+        pod.says("trying again");
+        let output = pod.exec(&[ENVLATCH, "exec", "--", "env"]);
+        assert_eq!(output.status.code(), Some(66), "{output:?}");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        let told = "process 1 is a launcher that has not started its program yet";
+        assert!(output.stdout.is_empty() && text.contains(told), "{text}");
+    }
 }
 
 /// Neither a container beside the program nor another pod, both of the same user.

@@ -15,7 +15,10 @@ use serde::{Deserialize, Serialize};
 )]
 pub struct SyncSpec {
     /// The service account, in the bundle's namespace, as which the operator logs in. Pods always use their own.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
+    )]
     pub service_account: String,
 
     /// The name of the Secret, in the bundle's namespace.
@@ -107,7 +110,10 @@ pub struct RestartTarget {
     pub kind: RestartKind,
 
     /// Its name, in the bundle's namespace.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
+    )]
     pub name: String,
 }
 

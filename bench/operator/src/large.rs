@@ -60,6 +60,12 @@ pub(crate) fn measure(report: &mut Report, program: &Path, bed: &Bed) -> Result<
         operator.memory("VmRSS")?,
         0,
     );
+    report.figure(
+        "rss_anon_kib",
+        "of it not of the program's file, KiB",
+        operator.memory("RssAnon")?,
+        0,
+    );
     Ok(())
 }
 

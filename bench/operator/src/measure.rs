@@ -52,6 +52,9 @@ pub(crate) fn until(
         if holds(operator) {
             return Ok(seconds);
         }
+        if !operator.runs()? {
+            bail!("the operator ended");
+        }
         if began.elapsed() > DEADLINE {
             bail!("what was waited for did not come");
         }

@@ -3,15 +3,17 @@
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use envlatch_test_support::{cpu_seconds, memory_kib};
 
 use crate::bed::Bed;
 
 /// The operator; it is killed with the value.
 pub(crate) struct Operator {
-    child: Child,
+    child: Mutex<Child>,
+    id: u32,
     port: u16,
 }
 
@@ -27,8 +29,9 @@ impl Operator {
                 "envlatch",
                 "--instance",
                 "bench",
+                // On a busy machine a Lease can be lost, and the measurement with it.
                 "--lease-duration",
-                "3s",
+                "60s",
             ])
             .args([
                 "--metrics-address",
@@ -42,7 +45,21 @@ impl Operator {
             .stdout(Stdio::null())
             .spawn()
             .context("cannot start the operator")?;
-        Ok(Self { child, port })
+        let id = child.id();
+        Ok(Self {
+            child: Mutex::new(child),
+            id,
+            port,
+        })
+    }
+
+    /// Whether it still runs.
+    pub(crate) fn runs(&self) -> Result<bool> {
+        let mut child = self
+            .child
+            .lock()
+            .map_err(|_poisoned| anyhow!("a panic elsewhere"))?;
+        Ok(child.try_wait()?.is_none())
     }
 
     /// The sum of a metric over its labels that contain `label`; nothing while it does not listen yet.
@@ -66,20 +83,22 @@ impl Operator {
         Ok(cpu_seconds(self.pid()?))
     }
 
-    /// `VmRSS` or `VmHWM`, in KiB.
+    /// `VmRSS`, `VmHWM` or `RssAnon`, in KiB.
     pub(crate) fn memory(&self, field: &str) -> Result<f64> {
         Ok(memory_kib(self.pid()?, field) as f64)
     }
 
     fn pid(&self) -> Result<i32> {
-        i32::try_from(self.child.id()).context("process ids fit")
+        i32::try_from(self.id).context("process ids fit")
     }
 }
 
 impl Drop for Operator {
     fn drop(&mut self) {
         // Fails when it has ended already, which is what is wanted.
-        drop(self.child.kill());
-        drop(self.child.wait());
+        if let Ok(mut child) = self.child.lock() {
+            drop(child.kill());
+            drop(child.wait());
+        }
     }
 }

@@ -76,5 +76,11 @@ fn idle(report: &mut Report, bed: &Bed, operator: &Operator) -> Result<()> {
         operator.memory("VmRSS")?,
         0,
     );
+    report.figure(
+        "rss_anon_1k_kib",
+        "of it not of the program's file, KiB",
+        operator.memory("RssAnon")?,
+        0,
+    );
     Ok(())
 }

@@ -44,9 +44,7 @@ impl Turn<'_> {
             tracing::warn!("{}: {unwritten}", self.key);
             next = next.min(Instant::now() + Duration::from_secs(30));
         }
-        self.operator
-            .queue
-            .add(self.key.clone(), Class::Timer, next);
+        self.operator.want(self.key.clone(), Class::Timer, next);
     }
 
     async fn report(&self, live: &mut Live, problem: Option<&Problem>) -> Result<(), Problem> {

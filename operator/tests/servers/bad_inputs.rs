@@ -1,8 +1,11 @@
 //! Bundles that cannot become what they ask for.
 
+use std::collections::BTreeMap;
+
+use envlatch_test_support::eventually;
 use serde_json::{Value, json};
 
-use crate::bed::{BUNDLES, Bed, SECRETS};
+use crate::bed::{BUNDLES, Bed, SECRETS, SOON, condition};
 
 #[test]
 #[ignore = "needs Kubernetes and Vault"]
@@ -54,7 +57,7 @@ fn what_cannot_be_written_is_named_and_what_was_written_is_kept() {
         .kubernetes
         .api("GET", &format!("{BUNDLES}/template"), &Value::Null);
     assert_eq!(bundle["metadata"]["name"], "template");
-    let reason = envlatch_test_support::eventually("a verdict", crate::SOON, || {
+    let reason = eventually("a verdict", SOON, || {
         let bundle = bed
             .kubernetes
             .api("GET", &format!("{BUNDLES}/template"), &Value::Null);
@@ -93,6 +96,68 @@ fn what_cannot_be_written_is_named_and_what_was_written_is_kept() {
 }
 
 #[test]
+#[ignore = "needs Kubernetes and Vault"]
+fn a_refused_write_shows_in_the_status_and_is_repeated() {
+    let bed = Bed::new();
+    bed.vault.put_kv2("app", &json!({"key": "one"}));
+    let policies = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies";
+    let policy = json!({
+        "metadata": {"name": "no-secrets"},
+        "spec": {
+            "matchConstraints": {"resourceRules": [{
+                "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["secrets"],
+            }]},
+            "validations": [{"expression": "object.metadata.namespace != 'team'", "message": "not here"}],
+        },
+    });
+    bed.kubernetes.api("POST", policies, &policy);
+    let binding = json!({
+        "metadata": {"name": "no-secrets"},
+        "spec": {"policyName": "no-secrets", "validationActions": ["Deny"]},
+    });
+    bed.kubernetes.api(
+        "POST",
+        "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings",
+        &binding,
+    );
+    eventually("the policy to hold", SOON, || {
+        let probe = json!({"metadata": {"name": "probe"}});
+        let (status, _) = bed
+            .kubernetes
+            .send("POST", &format!("{SECRETS}?dryRun=All"), &probe);
+        (status == 422).then_some(())
+    });
+    let _operator = bed.operator("a");
+    bed.sync("app", "app", &json!({}), &json!({}));
+    let refused = bed.until("app", "WriteRefused");
+    let ready = condition(&refused, "Ready");
+    assert_eq!(ready["status"], "False");
+    let message = ready["message"].as_str().unwrap();
+    assert!(message.contains("not here"), "{message}");
+    bed.kubernetes
+        .api("DELETE", &format!("{policies}/no-secrets"), &Value::Null);
+    bed.until("app", "Synced");
+}
+
+#[test]
+#[ignore = "needs Kubernetes and Vault"]
+fn keys_that_the_server_has_no_more_are_named_when_they_go() {
+    let bed = Bed::new();
+    bed.vault
+        .put_kv2("app", &json!({"key": "one", "old": "two"}));
+    let _operator = bed.operator("a");
+    bed.sync("app", "app", &json!({}), &json!({}));
+    bed.until("app", "Synced");
+    bed.vault.put_kv2("app", &json!({"key": "one"}));
+    bed.refresh("app", "1");
+    bed.until_content("app", &json!({"key": "one"}));
+    eventually("the event", SOON, || {
+        let events = bed.events("app");
+        events.iter().any(|one| one == "KeysRemoved").then_some(())
+    });
+}
+
+#[test]
 #[ignore = "needs Kubernetes"]
 fn what_the_schema_can_see_is_refused_when_it_is_written() {
     let bed = Bed::new();
@@ -114,9 +179,44 @@ fn what_the_schema_can_see_is_refused_when_it_is_written() {
             json!({"ownership": "Merge", "onDelete": "Delete"}),
         ),
         (
-            "cross-namespace account",
+            "long account",
             json!({}),
             json!({"serviceAccount": "x".repeat(300)}),
+        ),
+        (
+            "account of another namespace",
+            json!({}),
+            json!({"serviceAccount": "other/app"}),
+        ),
+        (
+            "account by a path",
+            json!({}),
+            json!({"serviceAccount": "../../other/serviceaccounts/app"}),
+        ),
+        (
+            "Secret of another namespace",
+            json!({}),
+            json!({"secretName": "other/app"}),
+        ),
+        (
+            "workload of another namespace",
+            json!({}),
+            json!({"restart": [{"kind": "Deployment", "name": "../other"}]}),
+        ),
+        (
+            "workload of another kind",
+            json!({}),
+            json!({"restart": [{"kind": "Node", "name": "web"}]}),
+        ),
+        (
+            "more than 32 annotations",
+            json!({}),
+            json!({"annotations": (0..33).map(|n| (n.to_string(), "x")).collect::<BTreeMap<_, _>>()}),
+        ),
+        (
+            "a long annotation",
+            json!({}),
+            json!({"annotations": {"a": "x".repeat(256 * 1024)}}),
         ),
         ("zero", json!({"refresh": "0s"}), json!({})),
         ("negative", json!({"refresh": "-1s"}), json!({})),

@@ -1,6 +1,9 @@
 //! A real Kubernetes API server, a real Vault that asks it about tokens, and the operator as a process.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -26,6 +29,7 @@ pub(crate) struct Bed {
 /// The operator as a process; it is killed with the value.
 pub(crate) struct Operator {
     child: Child,
+    metrics: SocketAddr,
     log: PathBuf,
 }
 
@@ -100,7 +104,11 @@ impl Bed {
             }}],
             "users": [{"name": "u", "user": {"token": token}}],
         });
-        fs::write(self.folder.path().join("kubeconfig"), config.to_string()).unwrap();
+        fs::write(self.kubeconfig_file(), config.to_string()).unwrap();
+    }
+
+    pub(crate) fn kubeconfig_file(&self) -> PathBuf {
+        self.folder.path().join("kubeconfig")
     }
 
     pub(crate) fn role(&self, name: &str, more: &Value) {
@@ -155,25 +163,32 @@ impl Bed {
             .path()
             .join(format!("{instance}-{}.log", fastrand::u32(..)));
         let file = File::create(&log).unwrap();
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let metrics = free.local_addr().unwrap();
+        drop(free);
         let child = Command::new(env!("CARGO_BIN_EXE_envlatch-operator"))
             .args(scope)
             .args(["--own-namespace", "envlatch", "--instance", instance])
             .args([
                 "--metrics-address",
-                "127.0.0.1:0",
+                &metrics.to_string(),
                 "--log-level",
                 "trace",
                 "--lease-duration",
-                "3s",
+                "5s",
             ])
             .env_clear()
-            .env("KUBECONFIG", self.folder.path().join("kubeconfig"))
+            .env("KUBECONFIG", self.kubeconfig_file())
             .stdin(Stdio::null())
             .stdout(file.try_clone().unwrap())
             .stderr(file)
             .spawn()
             .unwrap();
-        Operator { child, log }
+        Operator {
+            child,
+            metrics,
+            log,
+        }
     }
 
     /// Waits until the condition Ready of a bundle has this reason, for its present generation.
@@ -221,6 +236,12 @@ impl Bed {
             .count()
     }
 
+    /// Has a bundle read everything again; another value each time.
+    pub(crate) fn refresh(&self, bundle: &str, value: &str) {
+        let asked = json!({"metadata": {"annotations": {"envlatch.io/refresh-at": value}}});
+        self.patch(&format!("{BUNDLES}/{bundle}"), &asked);
+    }
+
     pub(crate) fn patch(&self, path: &str, patch: &Value) {
         self.kubernetes.api("PATCH", path, patch);
     }
@@ -263,9 +284,22 @@ impl Operator {
     pub(crate) fn until_leading(&self) {
         eventually("the operator to lead", SOON, || {
             String::from_utf8_lossy(&self.log())
-                .contains("leading as")
+                .contains("leading shard")
                 .then_some(())
         });
+    }
+
+    /// What `/metrics` says, without comments.
+    pub(crate) fn metrics(&self) -> BTreeMap<String, f64> {
+        let mut stream = TcpStream::connect(self.metrics).unwrap();
+        let request = "GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let pairs = answer.lines().filter_map(|line| line.split_once(' '));
+        pairs
+            .filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?)))
+            .collect()
     }
 
     pub(crate) fn has_ended(&mut self) -> bool {

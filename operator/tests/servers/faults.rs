@@ -140,7 +140,7 @@ fn another_replica_takes_over_and_a_replica_that_lost_its_lease_ends() {
     let mut second = bed.operator("b");
     bed.sync("app", "app", &json!({}), &json!({}));
     bed.until("app", "Synced");
-    assert!(!String::from_utf8_lossy(&second.log()).contains("leading as"));
+    assert!(!String::from_utf8_lossy(&second.log()).contains("leading shard"));
     first.kill();
     second.until_leading();
     bed.kubernetes

@@ -106,3 +106,53 @@ fn before_the_maximum_comes_another_credential() {
         Some(())
     });
 }
+
+#[test]
+#[ignore = "needs Kubernetes, Vault and PostgreSQL"]
+fn what_somebody_else_revoked_is_replaced() {
+    let bed = Bed::new();
+    let postgres = database(&bed, "6s", "1h");
+    let _operator = bed.operator("a");
+    bundle(&bed, "db");
+    bed.until("db", "Synced");
+    let first = username(&bed, "db").unwrap();
+    bed.vault.api(
+        "POST",
+        "sys/leases/revoke-prefix/database/creds/app",
+        &json!({}),
+    );
+    let second = eventually("another credential", SOON, || {
+        username(&bed, "db").filter(|now| *now != first)
+    });
+    assert_eq!(postgres.issued(), [second]);
+    assert_eq!(bed.asked("database/creds/app"), 2);
+}
+
+#[test]
+#[ignore = "needs Kubernetes, Vault and PostgreSQL"]
+fn without_finalizers_bundles_go_without_an_operator() {
+    let bed = Bed::new();
+    let postgres = database(&bed, "10m", "1h");
+    let operator = bed.operator("a");
+    bundle(&bed, "db");
+    bed.until("db", "Synced");
+    operator.kill();
+    let secret = bed.version(&format!("{SECRETS}/db"));
+    let mut hook = bed.operator_with("hook", &["--remove-finalizers"]);
+    eventually("the program to end", SOON, || {
+        hook.has_ended().then_some(())
+    });
+    assert_eq!(bed.version(&format!("{SECRETS}/db")), secret);
+    assert_eq!(
+        postgres.issued().len(),
+        1,
+        "programs go on with what they have"
+    );
+    bed.kubernetes
+        .api("DELETE", &format!("{BUNDLES}/db"), &Value::Null);
+    let (status, _) = bed
+        .kubernetes
+        .send("GET", &format!("{BUNDLES}/db"), &Value::Null);
+    assert_eq!(status, 404);
+    assert!(bed.content("db").is_some());
+}

@@ -2,13 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod api_server;
 mod bad_inputs;
 mod bed;
+mod certificates;
 mod classes;
 mod faults;
 mod leases;
+mod outages;
 mod restarts;
 mod rights;
+mod shards;
 mod successors;
 
 use std::thread::sleep;

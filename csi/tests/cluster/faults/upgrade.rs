@@ -6,7 +6,7 @@ use envlatch_test_support::eventually;
 use serde_json::json;
 
 use crate::bed::{
-    DRIVER, bundle, cluster, install, mount_lines, plugin_pids, reader, shell, volume,
+    DRIVER, bundle, cluster, install, mount_lines, plugin_pids, reader, shell, volume, warned,
 };
 
 /// A cluster without the plugin, until this is dropped.
@@ -97,15 +97,7 @@ fn a_pod_that_is_there_before_the_plugin_comes_up_with_it() {
         volume("secrets", &attributes),
         "cat /mnt/secrets/password",
     );
-    let text = format!("driver name {DRIVER} not found in the list of registered CSI drivers");
-    eventually(
-        "kubelet to miss the plugin",
-        Duration::from_secs(60),
-        || {
-            let told = |event: &String| event.contains(" early ") && event.contains(&text);
-            namespace.events().into_iter().find(told)
-        },
-    );
+    warned(&namespace, "early", &[DRIVER]);
     // What runs has its files, and what is to end waits for the plugin with its volume.
     let read = running.exec(&["cat", "/mnt/secrets/password"]);
     assert_eq!(read.stdout, b"hunter22", "{read:?}");

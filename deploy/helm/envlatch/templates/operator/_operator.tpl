@@ -15,6 +15,13 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 app.kubernetes.io/part-of: envlatch
 {{- end -}}
 
+{{/* What runs once when the chart is uninstalled, and is removed then; takes the weight. */}}
+{{- define "envlatch.uninstallHook" -}}
+helm.sh/hook: post-delete
+helm.sh/hook-weight: {{ . | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end -}}
+
 {{/* What the operator may do where bundles are; takes the root context and, in namespace mode, the service accounts. */}}
 {{- define "envlatch.operatorRules" -}}
 # What is wanted; patch is for the finalizer of bundles that hold a lease.
