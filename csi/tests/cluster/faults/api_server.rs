@@ -7,11 +7,11 @@ use envlatch_test_support::{Cluster, eventually};
 use serde_json::json;
 
 use super::outage::namespace_with_vault;
-use crate::bed::{cluster, kill_plugin, shell, volume, warned};
+use crate::bed::{bundle, cluster, kill_plugin, shell, volume, warned};
 
 const PATIENCE: Duration = Duration::from_secs(120);
-/// A little longer than replies of the server are handed to other pods.
-const NO_LONGER_SHARED: Duration = Duration::from_secs(11);
+/// For a plugin that was killed to be started again.
+const A_WHILE: Duration = Duration::from_secs(5);
 
 /// The API server, stopped until this is dropped.
 struct Hanging(&'static Cluster);
@@ -50,30 +50,37 @@ fn until_it_reads(cluster: &Cluster, uid: &str, value: &str) {
 fn what_kubelet_has_asked_for_goes_on_without_the_api_server() {
     let cluster = cluster();
     let (namespace, vault) = namespace_with_vault(cluster, "headless");
-    let bundle = |name: &str| volume("secrets", &json!({"bundle": name}));
-    let put = |value: &str| namespace.put(&vault, "db", &json!({"password": value}));
-    let mounted = shell(&namespace, "mounted", bundle("app"), "sleep 3600");
+    let pod = |name: &str, class: &str| {
+        let volume = volume("secrets", &json!({"bundle": class}));
+        shell(&namespace, name, volume, "sleep 3600")
+    };
+    let put = |path: &str, value: &str| namespace.put(&vault, path, &json!({"password": value}));
+    put("later", "later");
+    let more = json!({"store": namespace.name(), "refresh": "10s"});
+    bundle(
+        &namespace,
+        "later",
+        &[("password", "later#password")],
+        &more,
+    );
+    let mounted = pod("mounted", "app");
     mounted.runs();
-    let unseen = shell(&namespace, "unseen", bundle("absent"), "exit 0");
-    warned(&namespace, "unseen", &["ClassNotFound"]);
-    sleep(NO_LONGER_SHARED);
+    // A pod of the same account, so a login is there; and of another path, so no reply is shared.
     vault.freeze();
-    let waiting = shell(&namespace, "waiting", bundle("app"), "sleep 3600");
+    let waiting = pod("waiting", "later");
     eventually("the plugin holds the call of kubelet", PATIENCE, || {
         let held = |event: &String| event.starts_with("Vault") && event.contains(" waiting ");
         namespace.events().into_iter().find(held)
     });
+    let unseen = pod("unseen", "absent");
+    warned(&namespace, "unseen", &["ClassNotFound"]);
     let (mounted_uid, unseen_uid, waiting_uid) = (mounted.uid(), unseen.uid(), waiting.uid());
 
     let hanging = Hanging::new(cluster);
     vault.thaw();
-    until_it_reads(cluster, &waiting_uid, "hunter22");
-    put("second");
+    until_it_reads(cluster, &waiting_uid, "later");
+    put("db", "second");
     until_it_reads(cluster, &mounted_uid, "second");
-    kill_plugin(cluster);
-    put("third");
-    until_it_reads(cluster, &mounted_uid, "third");
-    until_it_reads(cluster, &waiting_uid, "third");
     eventually("kubelet hears why the third pod waits", PATIENCE, || {
         let told = |line: &&str| {
             let text = "code = Unavailable desc = ClassUnread";
@@ -84,6 +91,16 @@ fn what_kubelet_has_asked_for_goes_on_without_the_api_server() {
         assert!(line.contains("was never seen on this node"), "{line}");
         Some(())
     });
+    kill_plugin(cluster);
+    put("db", "third");
+    sleep(A_WHILE);
+    assert_eq!(
+        on_the_node(cluster, &mounted_uid).as_deref(),
+        Some(&b"second"[..])
+    );
+
+    // kubelet registers a plugin that was restarted by writing to the API server, and calls it then.
     drop(hanging);
+    until_it_reads(cluster, &mounted_uid, "third");
     waiting.runs();
 }
