@@ -174,11 +174,11 @@ impl Bed {
                 &metrics.to_string(),
                 "--log-level",
                 "trace",
-                "--lease-duration",
-                "5s",
             ])
             .env_clear()
             .env("KUBECONFIG", self.kubeconfig_file())
+            // Short, so that tests need not wait long for a successor; a flag can say otherwise.
+            .env("ENVLATCH_LEASE_DURATION", "5s")
             .stdin(Stdio::null())
             .stdout(file.try_clone().unwrap())
             .stderr(file)
@@ -249,6 +249,28 @@ impl Bed {
     /// The version of an object, which every write moves.
     pub(crate) fn version(&self, path: &str) -> Value {
         self.kubernetes.api("GET", path, &Value::Null)["metadata"]["resourceVersion"].clone()
+    }
+
+    /// Waits until there is an event with this reason about a bundle.
+    #[track_caller]
+    pub(crate) fn until_event(&self, bundle: &str, reason: &str) {
+        eventually(&format!("the event {reason}"), SOON, || {
+            let events = self.events(bundle);
+            events.iter().any(|one| one == reason).then_some(())
+        });
+    }
+
+    pub(crate) fn exists(&self, bundle: &str) -> bool {
+        let path = format!("{BUNDLES}/{bundle}");
+        self.kubernetes.send("GET", &path, &Value::Null).0 == 200
+    }
+
+    /// Waits until a deleted bundle is gone.
+    #[track_caller]
+    pub(crate) fn until_gone(&self, bundle: &str) {
+        eventually("the bundle to be gone", SOON, || {
+            (!self.exists(bundle)).then_some(())
+        });
     }
 
     /// The reasons of every event about a bundle.

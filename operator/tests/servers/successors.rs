@@ -3,7 +3,7 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use envlatch_test_support::{Postgres, eventually};
+use envlatch_test_support::{Postgres, assert_no_canary, eventually};
 use serde_json::{Value, json};
 
 use crate::bed::{BUNDLES, Bed, Operator, SECRETS, SOON};
@@ -29,15 +29,6 @@ fn follow(bed: &Bed, operator: Operator, instance: &str) -> Operator {
     next
 }
 
-fn until_gone(bed: &Bed) {
-    eventually("the bundle to be gone", SOON, || {
-        let (status, _) = bed
-            .kubernetes
-            .send("GET", &format!("{BUNDLES}/db"), &Value::Null);
-        (status == 404).then_some(())
-    });
-}
-
 #[test]
 #[ignore = "needs Kubernetes, Vault and PostgreSQL"]
 fn what_a_killed_operator_was_issued_is_renewed_by_the_next() {
@@ -56,6 +47,13 @@ fn what_a_killed_operator_was_issued_is_renewed_by_the_next() {
     bed.until("db", "Synced");
     let first = username(&bed, "db").unwrap();
     let version = bed.version(&format!("{SECRETS}/db"));
+    let password = bed.content("db").unwrap()["password"].clone();
+    let found = bed.until("db", "Synced");
+    assert!(found["status"]["login"].is_string());
+    assert_no_canary(
+        &[("the bundle", found.to_string())],
+        &[password.as_str().unwrap()],
+    );
     for round in 0..4 {
         operator = follow(&bed, operator, &format!("b{round}"));
         let until = Instant::now() + Duration::from_secs(9);
@@ -75,7 +73,7 @@ fn what_a_killed_operator_was_issued_is_renewed_by_the_next() {
     bed.kubernetes
         .api("DELETE", &format!("{BUNDLES}/db"), &Value::Null);
     let _operator = bed.operator("z");
-    until_gone(&bed);
+    bed.until_gone("db");
     // The server answers before it has done it.
     eventually("the credential to end", SOON, || {
         postgres.issued().is_empty().then_some(())
@@ -133,12 +131,6 @@ fn without_the_key_the_credential_is_replaced_before_it_ends() {
     bed.kubernetes
         .api("DELETE", &format!("{BUNDLES}/db"), &Value::Null);
     let _operator = bed.operator("c");
-    until_gone(&bed);
-    eventually("the event", SOON, || {
-        let events = bed.events("db");
-        events
-            .iter()
-            .any(|one| one == "LeasesNotRevoked")
-            .then_some(())
-    });
+    bed.until_gone("db");
+    bed.until_event("db", "LeasesNotRevoked");
 }
