@@ -199,8 +199,9 @@ impl Shards {
         self.look(&leases, seen);
         self.check_held(&leases)?;
         let by_shard = |wanted: u16| leases.iter().find(|lease| shard(lease) == Some(wanted));
-        for (shard, held) in self.held().clone() {
-            self.keep_one(shard, &held, by_shard(shard))
+        let held = self.held().clone();
+        for (shard, held) in &held {
+            self.keep_one(*shard, held, by_shard(*shard))
                 .await
                 .map_err(Failed::Api)?;
         }

@@ -84,7 +84,18 @@ fn the_services_render_as_before() {
         "operator.namespaces[0].name=shop",
         "operator.namespaces[0].serviceAccounts={app}",
     ];
-    for (name, values) in [("csi", &csi[..]), ("operator", &operator)] {
+    let everywhere = [
+        "operator.enabled=true",
+        "operator.allNamespaces=true",
+        "operator.replicas=3",
+        "operator.shards=3",
+        "operator.crds=false",
+    ];
+    for (name, values) in [
+        ("csi", &csi[..]),
+        ("operator", &operator),
+        ("operator-everywhere", &everywhere),
+    ] {
         let mut options = set(values);
         // What depends on the cluster's version is there from this one on.
         options.push("--kube-version=1.36.0".to_owned());

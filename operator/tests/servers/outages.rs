@@ -75,9 +75,8 @@ fn a_server_that_is_asked_too_much_is_asked_less_and_everybody_is_served() {
     bed.vault.api(
         "POST",
         "sys/quotas/rate-limit/few",
-        &json!({"rate": 5, "path": "secret/"}),
+        &json!({"rate": 2, "path": "secret/"}),
     );
-    let operator = bed.operator("a");
     for n in 0..30 {
         bed.sync(
             &format!("app-{n}"),
@@ -86,11 +85,16 @@ fn a_server_that_is_asked_too_much_is_asked_less_and_everybody_is_served() {
             &json!({}),
         );
     }
+    let began = Instant::now();
+    let operator = bed.operator("a");
     for n in 0..30 {
         bed.until(&format!("app-{n}"), "Synced");
     }
+    assert!(
+        began.elapsed() > Duration::from_secs(10),
+        "the limit lets 2 reads pass in a second"
+    );
     let refused = operator.metrics()["envlatch_operator_vault_failures_total"];
-    assert!(refused >= 1.0, "the limit was never reached");
     assert!(refused < 120.0, "{refused} refusals for 30 reads");
 }
 
