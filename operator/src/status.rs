@@ -19,6 +19,8 @@ const SAME: SignedDuration = SignedDuration::from_secs(10);
 #[derive(Clone, Debug)]
 pub(crate) struct Facts<'a> {
     pub(crate) generation: Option<i64>,
+    /// What was asked for by annotation and done
+    pub(crate) refresh_at: Option<String>,
     /// What stands in the way
     pub(crate) problem: Option<&'a Problem>,
     /// Whether the Secret is as the bundle wants it, as far as is known
@@ -72,6 +74,7 @@ pub(crate) fn status(
         .filter(|lease| Some(&lease.hash) == hash);
     SecretBundleStatus {
         observed_generation: facts.generation,
+        observed_refresh_at: facts.refresh_at.clone(),
         conditions: conditions.collect(),
         secret: facts.secret.clone(),
         lease_expires: current.map(|lease| lease.expires.clone()).min(),
@@ -183,6 +186,7 @@ mod tests {
     fn facts(problem: Option<&Problem>) -> Facts<'_> {
         Facts {
             generation: Some(3),
+            refresh_at: None,
             problem,
             in_sync: true,
             lease_healthy: None,

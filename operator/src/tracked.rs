@@ -12,6 +12,9 @@ use tokio::time::Instant;
 /// What part of the remaining time passes before something is replaced whose token is not known any more.
 const REPLACE_AFTER: f64 = 0.6;
 
+/// How much of the value of an annotation is compared and written into the status.
+const LONGEST: usize = 64;
+
 /// One bundle.
 pub(crate) struct Tracked {
     pub(crate) uid: String,
@@ -40,6 +43,8 @@ pub(crate) struct Live {
     /// When what an earlier process was issued must be replaced, because its login is not known
     pub(crate) replace: Option<Instant>,
     pub(crate) failures: u32,
+    /// How often in a row the status could not be written
+    pub(crate) unreported: u32,
     /// Since when it is tried to revoke what was issued, because the bundle is deleted
     pub(crate) ending: Option<Instant>,
     /// Issued and journalled, and not in the Secret yet
@@ -107,9 +112,10 @@ impl Tracked {
 
 impl Wish {
     pub(crate) fn of(bundle: &SecretBundle, store: &(String, i64)) -> Self {
+        let refresh_at = bundle.annotations().get(REFRESH_AT);
         Self {
             generation: bundle.metadata.generation,
-            refresh_at: bundle.annotations().get(REFRESH_AT).cloned(),
+            refresh_at: refresh_at.map(|at| at[..at.floor_char_boundary(LONGEST)].to_owned()),
             store: store.clone(),
         }
     }
@@ -131,7 +137,11 @@ impl Applied {
             && status.observed_generation == wish.generation
             && secret.name == sync.secret_name;
         current.then(|| Self {
-            wish: wish.clone(),
+            wish: Wish {
+                // What was asked for while nobody was there is done now.
+                refresh_at: status.observed_refresh_at.clone(),
+                ..wish.clone()
+            },
             name: secret.name.clone(),
             uid: secret.uid.clone(),
             hash: secret.hash.clone(),

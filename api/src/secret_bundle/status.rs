@@ -12,6 +12,10 @@ pub struct SecretBundleStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
+    /// The beginning of the value of the annotation envlatch.io/refresh-at that was obeyed last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_refresh_at: Option<String>,
+
     /// Ready (everything is as the spec says), Synced (the Secret holds what the server had) and LeaseHealthy (leases are renewed in
     /// time).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -40,9 +40,13 @@ impl Turn<'_> {
             }
         };
         let mut next = next.unwrap_or_else(|| Instant::now() + Duration::from_secs(300));
-        if let Err(unwritten) = self.report(live, problem.as_ref()).await {
-            tracing::warn!("{}: {unwritten}", self.key);
-            next = next.min(Instant::now() + Duration::from_secs(30));
+        match self.report(live, problem.as_ref()).await {
+            Ok(()) => live.unreported = 0,
+            Err(unwritten) => {
+                tracing::warn!("{}: {unwritten}", self.key);
+                next = next.min(Instant::now() + pause(&self.uid, &unwritten, live.unreported));
+                live.unreported = live.unreported.saturating_add(1);
+            }
         }
         self.operator.want(self.key.clone(), Class::Timer, next);
     }
@@ -108,6 +112,10 @@ impl Turn<'_> {
             .is_some_and(|(applied, seen)| applied.resource_version == seen.resource_version);
         Facts {
             generation,
+            refresh_at: match applied {
+                Some(applied) => applied.wish.refresh_at.clone(),
+                None => earlier.and_then(|earlier| earlier.observed_refresh_at.clone()),
+            },
             problem,
             in_sync: current && (problem.is_none() || untouched),
             lease_healthy: (!leases.is_empty()).then_some(problem.is_none()),

@@ -66,12 +66,12 @@ fn writes_that_are_refused_for_now_are_repeated_and_none_is_lost() {
         if !is_write(request, "secrets") && !is_write(request, "secretbundles") {
             return None;
         }
-        // Every write fails in one way or another, but each fifth.
-        match turn.fetch_add(1, Ordering::SeqCst) % 5 {
+        // Every other write fails, in one way or another.
+        match turn.fetch_add(1, Ordering::SeqCst) % 8 {
             0 => Some(status(409, "Conflict", "")),
-            1 => Some(status(429, "TooManyRequests", "retry-after: 1\r\n")),
-            2 => Some(status(500, "InternalError", "")),
-            3 => Some(Answer::Close),
+            2 => Some(status(429, "TooManyRequests", "retry-after: 1\r\n")),
+            4 => Some(status(500, "InternalError", "")),
+            6 => Some(Answer::Close),
             _ => None,
         }
     });

@@ -180,12 +180,12 @@ impl Bed {
                 &metrics.to_string(),
                 "--log-level",
                 "trace",
-                "--lease-duration",
-                "5s",
             ])
             .args(more)
             .env_clear()
             .env("KUBECONFIG", self.kubeconfig_file())
+            // Short, so that tests need not wait long for a successor; a flag can say otherwise.
+            .env("ENVLATCH_LEASE_DURATION", "5s")
             .stdin(Stdio::null())
             .stdout(file.try_clone().unwrap())
             .stderr(file)

@@ -254,12 +254,20 @@ fn a_restart_asks_and_writes_nothing() {
     assert_eq!(versions(), before);
     assert_eq!(bed.vault.audit().len(), asked);
 
+    // What is asked for while nobody is there is done by the next.
+    restarted.kill();
+    bed.vault.put_kv2("app", &json!({"key": "new"}));
+    bed.refresh("app-5", "1");
+    let _operator = bed.operator("c");
+    bed.until_content("app-5", &json!({"key": "new"}));
+    assert_eq!(bed.content("app-6").unwrap(), json!({"key": "value"}));
+
     // It works: what is changed now is restored.
     bed.patch(
         &format!("{SECRETS}/app-3"),
         &json!({"data": {"key": "YmFk"}}),
     );
-    bed.until_content("app-3", &json!({"key": "value"}));
+    bed.until_content("app-3", &json!({"key": "new"}));
 }
 
 #[test]

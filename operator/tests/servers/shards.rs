@@ -41,7 +41,8 @@ fn until_shared(bed: &Bed, expected: &[(&str, usize)]) {
 fn replicas_share_the_work_and_take_over_that_of_a_dead_one() {
     let bed = Bed::new();
     let _postgres = database(&bed, "10m", "1h");
-    let replica = |name: &str| bed.operator_with(name, &["--shards", "6"]);
+    let replica =
+        |name: &str| bed.operator_with(name, &["--shards", "6", "--lease-duration", "10s"]);
     let first = replica("a");
     for n in 0..BUNDLES {
         bed.vault
