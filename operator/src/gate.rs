@@ -11,12 +11,17 @@ use tokio::time::Instant;
 /// First and last pause between attempts.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
 
+/// How long one attempt may take.
+const PROBE: Duration = Duration::from_secs(12);
+
 /// The stores that are left alone.
 #[derive(Default)]
 pub(crate) struct Gates(Mutex<HashMap<String, Gate>>);
 
 struct Gate {
     until: Instant,
+    /// Until when whoever passed has time to find out
+    probe: Option<Instant>,
     pause: Duration,
     problem: Problem,
 }
@@ -34,11 +39,14 @@ impl Gates {
             return Ok(());
         };
         let now = Instant::now();
-        if gate.until > now {
-            return Err((gate.until, gate.problem.clone()));
+        let closed = [Some(gate.until), gate.probe]
+            .into_iter()
+            .flatten()
+            .find(|until| *until > now);
+        if let Some(until) = closed {
+            return Err((until, gate.problem.clone()));
         }
-        // Whoever passes has this long to find out.
-        gate.until = now + gate.pause;
+        gate.probe = Some(now + PROBE);
         Ok(())
     }
 
@@ -61,13 +69,16 @@ impl Gates {
         let now = Instant::now();
         let pause = match gates.get(store) {
             // Requests that were under way together fail together, and count once.
-            Some(gate) if gate.until > now => return Some((gate.until, gate.problem.clone())),
+            Some(gate) if gate.until > now && gate.probe.is_none() => {
+                return Some((gate.until, gate.problem.clone()));
+            }
             Some(gate) => (gate.pause * 2).min(PAUSE.1),
             None => PAUSE.0,
         };
         let until = now + pause;
         let gate = Gate {
             until,
+            probe: None,
             pause,
             problem: problem.clone(),
         };

@@ -97,6 +97,7 @@ fn kubectl(bed: &Bed) -> String {
         .args(["--namespace", "team", "get", "secretbundles"])
         .env_clear()
         .env("KUBECONFIG", bed.kubeconfig_file())
+        .env("HOME", bed.kubeconfig_file().parent().unwrap())
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");
