@@ -151,10 +151,7 @@ fn keys_that_the_server_has_no_more_are_named_when_they_go() {
     bed.vault.put_kv2("app", &json!({"key": "one"}));
     bed.refresh("app", "1");
     bed.until_content("app", &json!({"key": "one"}));
-    eventually("the event", SOON, || {
-        let events = bed.events("app");
-        events.iter().any(|one| one == "KeysRemoved").then_some(())
-    });
+    bed.until_event("app", "KeysRemoved");
 }
 
 #[test]

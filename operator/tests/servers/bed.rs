@@ -258,6 +258,28 @@ impl Bed {
         self.kubernetes.api("GET", path, &Value::Null)["metadata"]["resourceVersion"].clone()
     }
 
+    /// Waits until there is an event with this reason about a bundle.
+    #[track_caller]
+    pub(crate) fn until_event(&self, bundle: &str, reason: &str) {
+        eventually(&format!("the event {reason}"), SOON, || {
+            let events = self.events(bundle);
+            events.iter().any(|one| one == reason).then_some(())
+        });
+    }
+
+    pub(crate) fn exists(&self, bundle: &str) -> bool {
+        let path = format!("{BUNDLES}/{bundle}");
+        self.kubernetes.send("GET", &path, &Value::Null).0 == 200
+    }
+
+    /// Waits until a deleted bundle is gone.
+    #[track_caller]
+    pub(crate) fn until_gone(&self, bundle: &str) {
+        eventually("the bundle to be gone", SOON, || {
+            (!self.exists(bundle)).then_some(())
+        });
+    }
+
     /// The reasons of every event about a bundle.
     pub(crate) fn events(&self, bundle: &str) -> Vec<String> {
         let events = self.kubernetes.api(

@@ -75,13 +75,7 @@ fn a_credential_is_renewed_restored_and_revoked() {
     eventually("the credential to end with its bundle", SOON, || {
         postgres.issued().is_empty().then_some(())
     });
-    eventually("the bundle to be gone", SOON, || {
-        (bed.kubernetes
-            .send("GET", &format!("{BUNDLES}/db"), &Value::Null)
-            .0
-            == 404)
-            .then_some(())
-    });
+    bed.until_gone("db");
 }
 
 #[test]

@@ -20,13 +20,6 @@ fn path(n: usize) -> Value {
     json!({"entries": [{"name": "key", "path": format!("secret/data/app-{n}"), "key": "key"}]})
 }
 
-fn is_there(bed: &Bed, bundle: &str) -> bool {
-    let (status, _) = bed
-        .kubernetes
-        .send("GET", &format!("{BUNDLES}/{bundle}"), &Value::Null);
-    status == 200
-}
-
 #[test]
 #[ignore = "needs Kubernetes and Vault"]
 fn after_a_long_seal_everything_is_ready_within_a_minute_and_nothing_restarts() {
@@ -113,12 +106,10 @@ fn a_bundle_that_is_deleted_while_the_server_is_away_is_revoked_when_it_is_back(
     bed.kubernetes
         .api("DELETE", &format!("{BUNDLES}/db"), &Value::Null);
     sleep(Duration::from_secs(5));
-    assert!(is_there(&bed, "db"), "there is something to revoke");
+    assert!(bed.exists("db"), "there is something to revoke");
     assert!(bed.content("db").is_some(), "the Secret is retained");
     bed.vault.unseal();
-    eventually("the bundle to be gone", SOON, || {
-        (!is_there(&bed, "db")).then_some(())
-    });
+    bed.until_gone("db");
     eventually("the credential to end", SOON, || {
         postgres.issued().is_empty().then_some(())
     });
@@ -136,17 +127,9 @@ fn a_server_that_stays_away_keeps_no_bundle_from_going() {
     bed.kubernetes
         .api("DELETE", &format!("{BUNDLES}/db"), &Value::Null);
     sleep(Duration::from_secs(5));
-    assert!(is_there(&bed, "db"));
-    eventually("the bundle to be gone", SOON, || {
-        (!is_there(&bed, "db")).then_some(())
-    });
-    eventually("the event", SOON, || {
-        let events = bed.events("db");
-        events
-            .iter()
-            .any(|one| one == "LeasesNotRevoked")
-            .then_some(())
-    });
+    assert!(bed.exists("db"));
+    bed.until_gone("db");
+    bed.until_event("db", "LeasesNotRevoked");
     let log = String::from_utf8_lossy(&operator.log()).into_owned();
     assert!(
         log.contains("database/creds/app/"),
