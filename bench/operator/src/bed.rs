@@ -145,10 +145,21 @@ impl Bed {
             .sum()
     }
 
-    /// Every object of a list.
+    /// Every object of a list, read in pages: the whole of a large one is more than the client takes.
     pub(crate) fn list(&self, path: &str) -> Vec<Value> {
-        let list = self.kubernetes.api("GET", path, &Value::Null);
-        list["items"].as_array().cloned().unwrap_or_default()
+        let mut objects = Vec::new();
+        let mut next = String::new();
+        loop {
+            let page = format!("{path}?limit=500&continue={next}");
+            let mut list = self.kubernetes.api("GET", &page, &Value::Null);
+            if let Value::Array(items) = list["items"].take() {
+                objects.extend(items);
+            }
+            match list["metadata"]["continue"].as_str() {
+                Some(token) if !token.is_empty() => token.clone_into(&mut next),
+                _ => return objects,
+            }
+        }
     }
 
     /// How often the operator asked the server for what begins so.

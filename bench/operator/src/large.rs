@@ -28,12 +28,15 @@ pub(crate) fn shape(bundles: usize) -> Shape {
 }
 
 pub(crate) fn measure(report: &mut Report, program: &Path, bed: &Bed) -> Result<()> {
-    report.section("10,000 bundles of 200 accounts in 100 namespaces, each with its own path");
+    let bundles = bed.shape.bundles;
+    report.section(&format!(
+        "{bundles} bundles of 200 accounts in 100 namespaces, each with its own path"
+    ));
     let first = from_nothing(report, program, bed)?;
     let writes = bed.writes();
     let began = Instant::now();
     let operator = Operator::start(program, bed)?;
-    let verified = until_turns(&operator, bed.shape.bundles, began)?;
+    let verified = until_turns(&operator, bundles, began)?;
     report.figure(
         "restart_verified_s",
         "seconds from a restart to all verified",
@@ -43,7 +46,7 @@ pub(crate) fn measure(report: &mut Report, program: &Path, bed: &Bed) -> Result<
     let writes = bed.writes() - writes;
     report.figure("restart_writes", "writes meanwhile", writes, 0);
     let reads = bed.asked("secret/data/");
-    let p99 = new_p99(bed, bed.shape.bundles, NEW, Duration::from_secs(1))?;
+    let p99 = new_p99(bed, bundles, NEW, Duration::from_secs(1))?;
     report.figure(
         "new_p99_s",
         "p99 of a new bundle during refreshes, s",
@@ -88,7 +91,10 @@ fn from_nothing(report: &mut Report, program: &Path, bed: &Bed) -> Result<f64> {
 
 /// New bundles after the server was away for so long that every refresh is due at once.
 pub(crate) fn backlog(report: &mut Report, program: &Path, bed: &Bed) -> Result<()> {
-    report.section("10,000 bundles whose refreshes are all due at once");
+    let bundles = bed.shape.bundles;
+    report.section(&format!(
+        "{bundles} bundles whose refreshes are all due at once"
+    ));
     let operator = Operator::start(program, bed)?;
     until_ready(&operator, bed, Instant::now())?;
     bed.vault.freeze();
@@ -105,7 +111,7 @@ pub(crate) fn backlog(report: &mut Report, program: &Path, bed: &Bed) -> Result<
         1,
     );
     let began = Instant::now();
-    let p99 = new_p99(bed, bed.shape.bundles, 20, Duration::ZERO)?;
+    let p99 = new_p99(bed, bundles, 20, Duration::ZERO)?;
     report.figure(
         "backlog_new_p99_s",
         "p99 of a new bundle meanwhile, seconds",

@@ -9,18 +9,22 @@ use serde_json::{Value, json};
 use crate::bed::Bed;
 use crate::process::Operator;
 
-/// How long anything may take.
-const DEADLINE: Duration = Duration::from_secs(900);
+/// How long anything may take, on a busy machine.
+const DEADLINE: Duration = Duration::from_secs(1800);
 /// How often something is altered and deleted.
 const ROUNDS: usize = 21;
 
 const BUNDLES: &str = "/apis/envlatch.io/v1alpha1/secretbundles";
 
-/// Seconds since `began` when every bundle is ready. The operator's own count tells when it is worth to look.
+/// Seconds since `began` when every bundle is ready. The operator's own count of statuses tells when it is worth to look.
 pub(crate) fn until_ready(operator: &Operator, bed: &Bed, began: Instant) -> Result<f64> {
-    until_turns(operator, bed.shape.bundles, began)?;
+    until(operator, began, |operator| {
+        let statuses = operator.metric("envlatch_operator_status_writes_total", "");
+        statuses.is_some_and(|statuses| statuses >= bed.shape.bundles as f64)
+    })?;
     loop {
         let seconds = began.elapsed().as_secs_f64();
+        let looked = Instant::now();
         let bundles = bed.list(BUNDLES);
         if bundles.iter().filter(|bundle| is_ready(bundle)).count() >= bed.shape.bundles {
             return Ok(seconds);
@@ -28,7 +32,8 @@ pub(crate) fn until_ready(operator: &Operator, bed: &Bed, began: Instant) -> Res
         if began.elapsed() > DEADLINE {
             bail!("not all bundles became ready");
         }
-        sleep(Duration::from_millis(100));
+        // A long list costs the API server as much as a hundred bundles do.
+        sleep(Duration::from_millis(50).max(looked.elapsed()));
     }
 }
 
