@@ -21,8 +21,6 @@ pub struct Metrics {
     calls: Family<Call, Histogram>,
     mounts: Family<Ended, Histogram>,
     refreshes: Family<Refreshed, Histogram>,
-    /// Refreshes that left the old files.
-    pub(crate) refresh_failures: Counter,
     /// Publishes that found a volume of the driver before us.
     pub(crate) foreign: Counter,
     /// Mounted volumes.
@@ -57,7 +55,6 @@ impl Metrics {
             calls: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
             mounts: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
             refreshes: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
-            refresh_failures: Counter::default(),
             foreign: Counter::default(),
             volumes: Gauge::default(),
             reserved: Gauge::default(),
@@ -79,11 +76,6 @@ impl Metrics {
             "How long it took to look after mounted volumes, whether or not something was due",
             Unit::Seconds,
             metrics.refreshes.clone(),
-        );
-        registry.register(
-            "refresh_failures",
-            "Refreshes that failed and left the files as they were",
-            metrics.refresh_failures.clone(),
         );
         registry.register(
             "foreign_republishes",

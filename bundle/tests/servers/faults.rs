@@ -78,6 +78,9 @@ async fn a_sealed_server_leaves_the_files_and_heals() {
         (problem.code, problem.reason),
         (Code::Unavailable, "VaultSealed")
     );
+    let stale = bundles.staleness();
+    assert_eq!(stale.failing, 1, "{stale:?}");
+    assert!(stale.oldest_failing >= Duration::from_secs(11), "{stale:?}");
     // It is not asked again at once.
     assert!(matches!(
         bundles.fetch(&volume, Some(&mounted)).await,
@@ -89,6 +92,9 @@ async fn a_sealed_server_leaves_the_files_and_heals() {
         assert!(Instant::now() < deadline, "it did not heal");
         if let Ok(fetched @ Fetched::Files { .. }) = bundles.fetch(&volume, Some(&mounted)).await {
             assert_eq!(files(fetched).0["password"], "two");
+            let fresh = bundles.staleness();
+            assert_eq!(fresh.failing, 0, "{fresh:?}");
+            assert!(fresh.oldest < stale.oldest, "{fresh:?}");
             return;
         }
         sleep(Duration::from_millis(500)).await;

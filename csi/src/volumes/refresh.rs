@@ -45,7 +45,6 @@ impl<S: Source> Volumes<S> {
         let outcome = *renewed.as_ref().unwrap_or(&"failed");
         self.metrics.refreshed(outcome, begin.elapsed());
         if let Err(error) = renewed {
-            self.metrics.refresh_failures.inc();
             tracing::warn!(
                 pod = wanted.request.pod.name,
                 namespace = wanted.request.pod.namespace,
