@@ -1,5 +1,6 @@
 //! A real API server and a real Vault with bundles that nobody has synced yet.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
@@ -26,6 +27,25 @@ pub(crate) struct Bed {
     pub(crate) vault: Vault,
     pub(crate) shape: Shape,
     folder: TempDir,
+}
+
+/// Counts of requests, by what the API server tells apart.
+pub(crate) struct Writes(BTreeMap<String, f64>);
+
+// === impl Writes ===
+
+impl Writes {
+    /// How many there were after `earlier`. Which these were goes to stderr.
+    pub(crate) fn after(&self, earlier: &Self) -> f64 {
+        let more = self.0.iter().filter_map(|(request, count)| {
+            let more = count - earlier.0.get(request).unwrap_or(&0.0);
+            (more > 0.0).then(|| {
+                eprintln!("bench operator: {more} of {request}");
+                more
+            })
+        });
+        more.sum()
+    }
 }
 
 // === impl Bed ===
@@ -126,8 +146,8 @@ impl Bed {
         format!("/api/v1/namespaces/{}/secrets/b-{n}", self.namespace(n))
     }
 
-    /// How many writes the API server has had, by its own count: without Leases, tokens and their reviews, which are no objects of ours.
-    pub(crate) fn writes(&self) -> f64 {
+    /// The writes that the API server has had, by its own count: without Leases, tokens and their reviews, which are no objects of ours.
+    pub(crate) fn writes(&self) -> Writes {
         let (_, metrics) = self.kubernetes.send("GET", "/metrics", &Value::Null);
         let text = metrics.as_str().unwrap_or_default();
         let is_write = |line: &&str| {
@@ -140,10 +160,11 @@ impl Bed {
                     .any(|other| has("resource", other))
                 && !has("subresource", "token")
         };
-        let counts = text.lines().filter(is_write);
-        counts
-            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-            .sum()
+        let count = |line: &str| {
+            let (request, count) = line.rsplit_once(' ')?;
+            Some((request.to_owned(), count.parse().ok()?))
+        };
+        Writes(text.lines().filter(is_write).filter_map(count).collect())
     }
 
     /// Every object of a list, read in pages: the whole of a large one is more than the client takes.

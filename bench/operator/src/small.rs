@@ -55,7 +55,7 @@ fn idle(report: &mut Report, bed: &Bed, operator: &Operator) -> Result<()> {
     let (writes, reads) = (bed.writes(), bed.asked("secret/data/"));
     let cpu = operator.cpu()?;
     sleep(IDLE);
-    let idle = bed.writes() - writes;
+    let idle = bed.writes().after(&writes);
     report.figure(
         "idle_writes",
         "writes in 30 s while nothing changes",
