@@ -19,6 +19,8 @@ pub(crate) struct Shape {
     pub(crate) accounts: usize,
     /// Bytes of each value
     pub(crate) bytes: usize,
+    /// How often each bundle is refreshed
+    pub(crate) refresh: &'static str,
 }
 
 /// Both servers.
@@ -44,7 +46,8 @@ impl Writes {
                 more
             })
         });
-        more.sum()
+        // The sum of nothing is -0.
+        more.fold(0.0, |sum, more| sum + more)
     }
 }
 
@@ -87,6 +90,7 @@ impl Bed {
             namespaces,
             accounts,
             bytes,
+            ..
         } = self.shape;
         let value = "v".repeat(bytes);
         at_once(paths, |path| {
@@ -124,7 +128,7 @@ impl Bed {
         let bundle = json!({
             "apiVersion": "envlatch.io/v1alpha1", "kind": "SecretBundle", "metadata": {"name": format!("b-{n}")},
             "spec": {
-                "role": "app", "refresh": "5m",
+                "role": "app", "refresh": self.shape.refresh,
                 "entries": [{"name": "key", "path": format!("secret/data/path-{}", n % self.shape.paths), "key": "key"}],
                 "sync": {"serviceAccount": format!("app-{account}"), "secretName": format!("b-{n}")},
             },
@@ -146,7 +150,8 @@ impl Bed {
         format!("/api/v1/namespaces/{}/secrets/b-{n}", self.namespace(n))
     }
 
-    /// The writes that the API server has had, by its own count: without Leases, tokens and their reviews, which are no objects of ours.
+    /// The writes that the API server has had, by its own count: without Leases, tokens and their reviews, and
+    /// without the endpoints that it keeps of itself.
     pub(crate) fn writes(&self) -> Writes {
         let (_, metrics) = self.kubernetes.send("GET", "/metrics", &Value::Null);
         let text = metrics.as_str().unwrap_or_default();
@@ -155,7 +160,7 @@ impl Bed {
             let has = |label: &str, value: &str| line.contains(&format!("{label}=\"{value}\""));
             line.starts_with("apiserver_request_total{")
                 && verbs.iter().any(|verb| has("verb", verb))
-                && !["leases", "tokenreviews"]
+                && !["endpoints", "endpointslices", "leases", "tokenreviews"]
                     .iter()
                     .any(|other| has("resource", other))
                 && !has("subresource", "token")

@@ -24,6 +24,7 @@ pub(crate) fn shape(bundles: usize) -> Shape {
         namespaces: 100,
         accounts: 200,
         bytes: 1024,
+        refresh: "5m",
     }
 }
 

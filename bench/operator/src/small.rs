@@ -17,8 +17,9 @@ pub(crate) const SHAPE: Shape = Shape {
     namespaces: 1,
     accounts: 1,
     bytes: 32,
+    refresh: "1m",
 };
-/// How long nothing changes. A tenth of the bundles is refreshed meanwhile.
+/// How long nothing changes. Half of the bundles are refreshed meanwhile.
 const IDLE: Duration = Duration::from_secs(30);
 
 pub(crate) fn measure(report: &mut Report, program: &Path, bed: &Bed) -> Result<()> {
