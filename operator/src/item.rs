@@ -14,7 +14,7 @@ use envlatch_api::{
     SecretProviderClass, SecretProviderClassSpec, SyncSpec,
 };
 use envlatch_bundle::{
-    About, File, Issued, Plan, Problem, from_bundle, from_object, keys_of, unkept,
+    About, Code, File, Issued, Plan, Problem, from_bundle, from_object, keys_of, unkept,
 };
 use kube::ResourceExt;
 use ring::digest::{SHA256, digest};
@@ -24,10 +24,10 @@ use crate::ownership::MANAGED;
 use crate::world::Key;
 
 /// On a SecretProviderClass: the service account, in its namespace, as which its `secretObjects` are fetched.
-pub(crate) const SYNC_ACCOUNT: &str = "envlatch.io/sync-service-account";
+const SYNC_ACCOUNT: &str = "envlatch.io/sync-service-account";
 
 /// API version and kind of a SecretProviderClass.
-pub(crate) const CLASS: (&str, &str) = ("secrets-store.csi.x-k8s.io/v1", "SecretProviderClass");
+const CLASS: (&str, &str) = ("secrets-store.csi.x-k8s.io/v1", "SecretProviderClass");
 
 /// A bundle, or what takes its place.
 #[derive(Clone, Debug)]
@@ -48,11 +48,10 @@ struct Origin {
 // === impl Item ===
 
 impl Item {
-    /// The `secretObjects` of a class, each an item; none when it does not say as whom to log in.
+    /// The `secretObjects` of a class, each an item.
     pub(crate) fn of_class(class: &SecretProviderClass) -> Vec<(Key, Self)> {
-        let Some(account) = class.annotations().get(SYNC_ACCOUNT) else {
-            return Vec::new();
-        };
+        let account = class.annotations().get(SYNC_ACCOUNT);
+        let account = account.map_or("", String::as_str);
         let spec = Arc::new(class.spec.clone());
         let objects = class.spec.secret_objects.iter().flatten();
         let items = objects.map(|object| {
@@ -87,9 +86,10 @@ impl Item {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(crate) fn plan(&self) -> Result<Plan, Problem> {
+    pub(crate) fn plan(&self, sync: &SyncSpec) -> Result<Plan, Problem> {
         match &self.origin {
             None => from_bundle(&self.bundle.spec),
+            Some(_) if sync.service_account.is_empty() => Err(no_account()),
             Some(origin) => from_object(&origin.class, &origin.object),
         }
     }
@@ -167,6 +167,13 @@ impl Deref for Item {
     fn deref(&self) -> &SecretBundle {
         &self.bundle
     }
+}
+
+fn no_account() -> Problem {
+    let text = format!(
+        "secretObjects are not synced: no pod is waited for, so name the service account to log in as in the annotation {SYNC_ACCOUNT}"
+    );
+    Problem::new(Code::FailedPrecondition, "SyncAccountMissing", text)
 }
 
 /// The stand-in for one of the `secretObjects`. Its name has a slash, so it is no bundle's.

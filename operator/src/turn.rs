@@ -110,7 +110,7 @@ impl Operator {
 impl Turn<'_> {
     async fn run(&self, live: &mut Live) -> Result<(), Failed> {
         check_metadata(self.sync)?;
-        let plan = self.item.plan()?;
+        let plan = self.item.plan(self.sync)?;
         let (store, access) = self.access(&plan)?;
         let wish = Wish::of(self.bundle, &access.store_version);
         let place = self.place(live, &wish, &access, &plan).await?;

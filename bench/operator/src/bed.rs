@@ -1,5 +1,6 @@
 //! A real API server and a real Vault with bundles that nobody has synced yet.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
@@ -17,6 +18,8 @@ pub(crate) struct Shape {
     pub(crate) accounts: usize,
     /// Bytes of each value
     pub(crate) bytes: usize,
+    /// How often each bundle is refreshed
+    pub(crate) refresh: &'static str,
 }
 
 /// Both servers.
@@ -25,6 +28,26 @@ pub(crate) struct Bed {
     pub(crate) vault: Vault,
     pub(crate) shape: Shape,
     folder: TempDir,
+}
+
+/// Counts of requests, by what the API server tells apart.
+pub(crate) struct Writes(BTreeMap<String, f64>);
+
+// === impl Writes ===
+
+impl Writes {
+    /// How many there were after `earlier`. Which these were goes to stderr.
+    pub(crate) fn after(&self, earlier: &Self) -> f64 {
+        let more = self.0.iter().filter_map(|(request, count)| {
+            let more = count - earlier.0.get(request).unwrap_or(&0.0);
+            (more > 0.0).then(|| {
+                eprintln!("bench operator: {more} of {request}");
+                more
+            })
+        });
+        // The sum of nothing is -0.
+        more.fold(0.0, |sum, more| sum + more)
+    }
 }
 
 // === impl Bed ===
@@ -66,6 +89,7 @@ impl Bed {
             namespaces,
             accounts,
             bytes,
+            ..
         } = self.shape;
         let value = "v".repeat(bytes);
         at_once(paths, |path| {
@@ -103,7 +127,7 @@ impl Bed {
         let bundle = json!({
             "apiVersion": "envlatch.io/v1alpha1", "kind": "SecretBundle", "metadata": {"name": format!("b-{n}")},
             "spec": {
-                "role": "app", "refresh": "5m",
+                "role": "app", "refresh": self.shape.refresh,
                 "entries": [{"name": "key", "path": format!("secret/data/path-{}", n % self.shape.paths), "key": "key"}],
                 "sync": {"serviceAccount": format!("app-{account}"), "secretName": format!("b-{n}")},
             },
@@ -125,8 +149,9 @@ impl Bed {
         format!("/api/v1/namespaces/{}/secrets/b-{n}", self.namespace(n))
     }
 
-    /// How many writes the API server has had, by its own count: without Leases, tokens and their reviews, which are no objects of ours.
-    pub(crate) fn writes(&self) -> f64 {
+    /// The writes that the API server has had, by its own count: without Leases, tokens and their reviews, and
+    /// without the endpoints that it keeps of itself.
+    pub(crate) fn writes(&self) -> Writes {
         let (_, metrics) = self.kubernetes.send("GET", "/metrics", &Value::Null);
         let text = metrics.as_str().unwrap_or_default();
         let is_write = |line: &&str| {
@@ -134,15 +159,16 @@ impl Bed {
             let has = |label: &str, value: &str| line.contains(&format!("{label}=\"{value}\""));
             line.starts_with("apiserver_request_total{")
                 && verbs.iter().any(|verb| has("verb", verb))
-                && !["leases", "tokenreviews"]
+                && !["endpoints", "endpointslices", "leases", "tokenreviews"]
                     .iter()
                     .any(|other| has("resource", other))
                 && !has("subresource", "token")
         };
-        let counts = text.lines().filter(is_write);
-        counts
-            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-            .sum()
+        let count = |line: &str| {
+            let (request, count) = line.rsplit_once(' ')?;
+            Some((request.to_owned(), count.parse().ok()?))
+        };
+        Writes(text.lines().filter(is_write).filter_map(count).collect())
     }
 
     /// Every object of a list, read in pages: the whole of a large one is more than the client takes.

@@ -24,6 +24,7 @@ pub(crate) fn shape(bundles: usize) -> Shape {
         namespaces: 100,
         accounts: 200,
         bytes: 1024,
+        refresh: "5m",
     }
 }
 
@@ -43,7 +44,7 @@ pub(crate) fn measure(report: &mut Report, program: &Path, bed: &Bed) -> Result<
         verified,
         2,
     );
-    let writes = bed.writes() - writes;
+    let writes = bed.writes().after(&writes);
     report.figure("restart_writes", "writes meanwhile", writes, 0);
     let reads = bed.asked("secret/data/");
     let p99 = new_p99(bed, bundles, NEW, Duration::from_secs(1))?;

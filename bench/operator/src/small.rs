@@ -17,8 +17,9 @@ pub(crate) const SHAPE: Shape = Shape {
     namespaces: 1,
     accounts: 1,
     bytes: 32,
+    refresh: "1m",
 };
-/// How long nothing changes. A tenth of the bundles is refreshed meanwhile.
+/// How long nothing changes. Half of the bundles are refreshed meanwhile.
 const IDLE: Duration = Duration::from_secs(30);
 
 pub(crate) fn measure(report: &mut Report, program: &Path, bed: &Bed) -> Result<()> {
@@ -55,7 +56,7 @@ fn idle(report: &mut Report, bed: &Bed, operator: &Operator) -> Result<()> {
     let (writes, reads) = (bed.writes(), bed.asked("secret/data/"));
     let cpu = operator.cpu()?;
     sleep(IDLE);
-    let idle = bed.writes() - writes;
+    let idle = bed.writes().after(&writes);
     report.figure(
         "idle_writes",
         "writes in 30 s while nothing changes",
