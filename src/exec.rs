@@ -7,6 +7,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::process::ExitCode;
 
 use envlatch_secret::Secret;
@@ -15,7 +16,7 @@ use crate::command;
 use crate::environment::Environment;
 use crate::prepared::Prepared;
 use crate::problem::{Exit, Problem, Problems};
-use crate::stay::{NAME, SHORT_NAME};
+use crate::stay::{NAME, SHORT_NAME, STARTING};
 
 /// The first process of a container, which is the program after a plain start.
 const FIRST: u32 = 1;
@@ -29,6 +30,7 @@ const PAUSE: &str = "pause";
 /// Why that environment cannot be had, or the command not be started.
 pub(crate) fn exec(pid: Option<u32>, argv: &[OsString]) -> Result<ExitCode, Problems> {
     let program = program(pid)?;
+    must_have_started(program)?;
     let environment = environment(program)?;
     let Some(word) = argv.first() else {
         let text = "no command to start; write it after the options: envlatch exec [--pid N] -- COMMAND [ARG]...";
@@ -45,21 +47,53 @@ pub(crate) fn exec(pid: Option<u32>, argv: &[OsString]) -> Result<ExitCode, Prob
 /// The program's process id: that of a launcher that stays leads to its program's.
 fn program(pid: Option<u32>) -> Result<u32, Problem> {
     let given = pid.unwrap_or(FIRST);
-    let name = std::fs::read_to_string(format!("/proc/{given}/comm")).map_err(|error| {
-        let remedy = "give the program's process id with --pid, and mount /proc";
-        Problem::new(
-            Exit::Missing,
-            format!("process {given}: {}; {remedy}", absent(&error)),
-        )
-    })?;
-    let name = name.trim_end();
+    let name = name(given)?;
     if pid.is_none() && name == PAUSE {
         let text = "process 1 is the pod's pause container, because its containers share their processes; give the \
                     program's process id with --pid";
         return Err(Problem::new(Exit::Missing, text));
     }
     let beside = name.strip_prefix(NAME).or(name.strip_prefix(SHORT_NAME));
-    Ok(beside.and_then(|pid| pid.parse().ok()).unwrap_or(given))
+    let program = beside.and_then(|pid| pid.parse().ok()).unwrap_or(given);
+    if self::name(program)?.as_bytes() == STARTING.to_bytes() {
+        let text = "is a launcher that has not started its program yet; ask again later";
+        return Err(Problem::new(
+            Exit::Missing,
+            format!("process {program} {text}"),
+        ));
+    }
+    Ok(program)
+}
+
+/// What a process calls itself, which everyone may read.
+fn name(pid: u32) -> Result<String, Problem> {
+    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).map_err(|error| {
+        let remedy = "give the program's process id with --pid, and mount /proc";
+        Problem::new(
+            Exit::Missing,
+            format!("process {pid}: {}; {remedy}", absent(&error)),
+        )
+    })?;
+    Ok(name.trim_end().to_owned())
+}
+
+/// Refuses a launcher on its way to becoming the program: its environment has references and its own settings.
+fn must_have_started(pid: u32) -> Result<(), Problem> {
+    let file = |process: &str| {
+        let file = std::fs::metadata(format!("/proc/{process}/exe")).ok()?;
+        Some((file.dev(), file.ino()))
+    };
+    // Who may not look is told so when the environment is read.
+    match file(&pid.to_string()) {
+        Some(executed) if Some(executed) == file("self") => {
+            let text = "a launcher that has not started its program yet; ask again later";
+            Err(Problem::new(
+                Exit::Missing,
+                format!("process {pid} is {text}"),
+            ))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn absent(error: &io::Error) -> String {

@@ -64,6 +64,8 @@ pub(crate) fn run(words: &Words, environment: &Environment) -> Result<ExitCode, 
     // Nothing of ours is worth a core dump; execve gives the program its own setting back (prctl(2), PR_SET_DUMPABLE).
     let _best_effort = nix::sys::prctl::set_dumpable(false);
     #[cfg(feature = "stay")]
+    let _only_exec_needs_it = nix::sys::prctl::set_name(crate::stay::STARTING);
+    #[cfg(feature = "stay")]
     if let Some(staying) = &settings.staying {
         return crate::stay::run(words, environment, &settings, staying);
     }

@@ -34,7 +34,7 @@ use crate::start::Job;
 use digest::Key;
 use supervisor::Supervisor;
 
-pub(crate) use program::{NAME, SHORT_NAME};
+pub(crate) use program::{NAME, SHORT_NAME, STARTING};
 
 /// What everything here is about.
 struct Staying<'a> {

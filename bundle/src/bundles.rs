@@ -1,30 +1,30 @@
 //! Every volume of the node, and the one way to fill them.
 
+mod earlier;
+mod fill;
+mod resolve;
+
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use envlatch_api::VaultStore;
-use envlatch_vault::{Auth, Secret, Session};
+use envlatch_vault::Secret;
 use tokio::time::{Instant, sleep};
 
-use crate::class::{Class, ClassName, Kind};
+use crate::class::{ClassName, Kind};
 use crate::classes::Classes;
+use crate::counters::Counters;
 use crate::events::Events;
-use crate::fetcher::{Fetcher, identity};
-use crate::follow::Latest;
-use crate::holder::Holder;
+use crate::fetcher::Fetcher;
 use crate::journal::State;
-use crate::limit::Urgency;
-use crate::plan::Plan;
-use crate::pod_status;
 use crate::problem::{Code, Problem};
 use crate::render::File;
 use crate::request::VolumeRequest;
-use crate::server::Counters;
-use crate::store::{choose, grant};
+use crate::revoker::Memory;
+use crate::schedule::Schedule;
 use crate::volume::{Live, Volume};
+use fill::Turn;
 
 /// How long one attempt of a first mount may take; the user hears of it after the first.
 const ATTEMPT: Duration = Duration::from_secs(8);
@@ -75,6 +75,17 @@ pub struct Mounted {
     pub abandoned: Option<Secret>,
 }
 
+/// How far the files of all volumes can be relied on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Staleness {
+    /// How long ago the server confirmed the files that it confirmed longest ago
+    pub oldest: Duration,
+    /// Volumes whose latest refresh failed
+    pub failing: usize,
+    /// The same as `oldest`, of these alone
+    pub oldest_failing: Duration,
+}
+
 /// Every volume of the node.
 pub struct Bundles {
     client: kube::Client,
@@ -83,26 +94,23 @@ pub struct Bundles {
     fetcher: Fetcher,
     events: Events,
     volumes: Mutex<HashMap<String, Arc<Volume>>>,
-}
-
-/// A volume's class as it is now, and the store that it resolves to.
-struct Target {
-    class: Class,
-    store: VaultStore,
-    plan: Plan,
+    schedule: Arc<Schedule>,
 }
 
 // === impl Bundles ===
 
 impl Bundles {
-    /// Nothing is asked before the first volume. Must be called in a tokio runtime.
+    /// Nothing is asked before the first volume, but what an earlier process owed, as `memory` knows. Must be called in a tokio
+    /// runtime.
     #[must_use]
-    pub fn new(client: kube::Client, options: Options) -> Self {
+    pub fn new(client: kube::Client, options: Options, memory: Arc<dyn Memory>) -> Self {
+        let schedule = Arc::<Schedule>::default();
         Self {
-            classes: Classes::new(client.clone()),
+            classes: Classes::new(client.clone(), Arc::clone(&schedule)),
             events: Events::new(client.clone(), "envlatch.io/csi", options.node.clone()),
-            fetcher: Fetcher::start(),
+            fetcher: Fetcher::with_memory(memory),
             volumes: Mutex::default(),
+            schedule,
             client,
             options,
         }
@@ -112,6 +120,27 @@ impl Bundles {
     #[must_use]
     pub fn counters(&self) -> &Counters {
         self.fetcher.counters()
+    }
+
+    /// How far the files of all volumes can be relied on.
+    #[must_use]
+    pub fn staleness(&self) -> Staleness {
+        let volumes = self.volumes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut staleness = Staleness::default();
+        for volume in volumes.values() {
+            let noted = *volume
+                .freshness
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            let Some(noted) = noted else { continue };
+            let age = noted.confirmed.elapsed();
+            staleness.oldest = staleness.oldest.max(age);
+            if noted.failing {
+                staleness.failing += 1;
+                staleness.oldest_failing = staleness.oldest_failing.max(age);
+            }
+        }
+        staleness
     }
 
     /// The files of a volume that is to be mounted, or a refresh of one that is. A first mount is held while the server is away; a
@@ -127,6 +156,11 @@ impl Bundles {
         let name = ClassName::of(&request.attributes, &request.pod.namespace)?;
         self.check_read_only(&name, request)?;
         let volume = self.volume(&request.volume_id);
+        let turn = Turn {
+            name: &name,
+            request,
+            volume: &volume,
+        };
         let mut live = volume.live.lock().await;
         if let Some(mounted) = mounted {
             self.abandon(&volume, mounted);
@@ -137,31 +171,24 @@ impl Bundles {
         if live.state.is_none() {
             live.state = journalled;
         }
-        match mounted {
-            None => self.first(&name, request, &volume, &mut live).await,
-            Some(mounted) => {
-                let outcome = self
-                    .fill(
-                        &name,
-                        request,
-                        &volume,
-                        &mut live,
-                        Some(mounted.intact),
-                        Instant::now() + REFRESH,
-                    )
-                    .await;
-                if let Err(problem) = &outcome {
-                    self.fetcher
-                        .counters()
-                        .stale
-                        .fetch_add(1, Ordering::Relaxed);
-                    live.failed(self.options.refresh);
-                    self.events
-                        .warn(&request.pod, "the files are kept as they are", problem);
-                }
-                outcome
-            }
+        let outcome = match mounted {
+            None => self.first(&turn, &mut live).await,
+            Some(mounted) => self.refresh(&turn, &mut live, mounted.intact).await,
+        };
+        if mounted.is_some() || outcome.is_ok() {
+            self.concluded(&turn, &live);
         }
+        outcome
+    }
+
+    /// Waits until what is to be revoked was tried, at most so long; what is left is for the next process.
+    pub async fn flush(&self, within: Duration) {
+        self.fetcher.flush(within).await;
+    }
+
+    /// Waits until a mounted volume is due, and names it: it is fetched then, whether kubelet called or not.
+    pub async fn due(&self) -> String {
+        self.schedule.next().await
     }
 
     /// The volume is gone: what was made for it is revoked. `state` is what was to be remembered for it.
@@ -172,60 +199,75 @@ impl Bundles {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(volume_id);
+        self.schedule.remove(volume_id);
         let had = volume.is_some_and(|volume| self.fetcher.forget(volume_id, &volume.logins));
         if !had
-            && let Some(session) = state
+            && let Some(login) = state
                 .and_then(State::of_bytes)
-                .and_then(|state| self.journalled_session(&state))
+                .and_then(|state| self.journalled_login(&state))
         {
-            self.fetcher.revoke(session);
+            self.fetcher.revoke(login);
         }
     }
 
-    /// Files were fetched and could not be written: tells the user.
-    pub fn refused(&self, request: &VolumeRequest, reason: &'static str, message: &str) {
+    /// Files were fetched and could not be written: tells the user, and tries again as after any other failure.
+    pub async fn refused(&self, request: &VolumeRequest, reason: &'static str, message: &str) {
         let problem = Problem::new(Code::ResourceExhausted, reason, message);
+        let volume = self.volume(&request.volume_id);
+        let mut live = volume.live.lock().await;
+        self.kept_as_they_are(request, &mut live, &problem);
+        if let Ok(name) = ClassName::of(&request.attributes, &request.pod.namespace) {
+            let turn = Turn {
+                name: &name,
+                request,
+                volume: &volume,
+            };
+            self.concluded(&turn, &live);
+        }
+        // What is written is what was journalled, and not this.
+        live.state = None;
+    }
+
+    /// A mounted volume was looked at, however that ended.
+    fn concluded(&self, turn: &Turn<'_>, live: &Live) {
+        turn.volume.note(live);
+        if let Some(at) = live.next(turn.volume.logins.changes()) {
+            self.schedule.set(&turn.request.volume_id, turn.name, at);
+        }
+    }
+
+    fn kept_as_they_are(&self, request: &VolumeRequest, live: &mut Live, problem: &Problem) {
         self.fetcher
             .counters()
             .stale
             .fetch_add(1, Ordering::Relaxed);
+        live.failed(&request.volume_id, self.options.refresh);
         self.events
-            .warn(&request.pod, "the files are kept as they are", &problem);
+            .warn(&request.pod, "the files are kept as they are", problem);
     }
 
-    /// Revokes what only files that never took effect held.
-    fn abandon(&self, volume: &Volume, mounted: &Mounted) {
-        let state = |bytes: &Option<Secret>| bytes.as_ref().and_then(State::of_bytes);
-        let Some(abandoned) = state(&mounted.abandoned) else {
-            return;
-        };
-        let token = abandoned.private_token();
-        let in_force = state(&mounted.state).and_then(|state| state.private_token());
-        if token.is_none() || token == in_force || volume.logins.has_private() {
-            return;
-        }
-        if let Some(session) = self.journalled_session(&abandoned) {
-            self.fetcher.revoke(session);
-        }
-    }
-
-    async fn first(
+    async fn refresh(
         &self,
-        name: &ClassName,
-        request: &VolumeRequest,
-        volume: &Volume,
+        turn: &Turn<'_>,
         live: &mut Live,
+        intact: bool,
     ) -> Result<Fetched, Problem> {
+        let deadline = Instant::now() + REFRESH;
+        let outcome = self.fill(turn, live, Some(intact), deadline).await;
+        outcome.inspect_err(|problem| self.kept_as_they_are(turn.request, live, problem))
+    }
+
+    async fn first(&self, turn: &Turn<'_>, live: &mut Live) -> Result<Fetched, Problem> {
         let end = Instant::now() + self.options.hold;
         live.state = None;
         loop {
             let deadline = end.min(Instant::now() + ATTEMPT);
-            let problem = match self.fill(name, request, volume, live, None, deadline).await {
+            let problem = match self.fill(turn, live, None, deadline).await {
                 Err(problem) if problem.is_transient() => problem,
                 other => return other,
             };
             self.events.warn(
-                &request.pod,
+                &turn.request.pod,
                 "the volume cannot be mounted yet, still trying",
                 &problem,
             );
@@ -235,123 +277,6 @@ impl Bundles {
             }
             sleep(PAUSE).await;
         }
-    }
-
-    async fn fill(
-        &self,
-        name: &ClassName,
-        request: &VolumeRequest,
-        volume: &Volume,
-        live: &mut Live,
-        intact: Option<bool>,
-        deadline: Instant,
-    ) -> Result<Fetched, Problem> {
-        let Target { class, store, plan } = self.resolve(name, live).await?;
-        let interval = plan.refresh.unwrap_or(self.options.refresh);
-        let access = grant(&plan.claim, &store, &request.pod.namespace)?;
-        let ends_soon = volume.logins.must_be_replaced(&access);
-        if intact == Some(true)
-            && !ends_soon
-            && !live.is_due(&request.volume_id, &class, &store, interval)
-        {
-            return Ok(Fetched::Unchanged);
-        }
-        let urgency = if intact.is_none() {
-            Urgency::FirstMount
-        } else {
-            Urgency::Refresh
-        };
-        let holder = Holder {
-            id: &request.volume_id,
-            namespace: &request.pod.namespace,
-            service_account: &request.pod.service_account,
-            token: request.token(&access)?,
-        };
-        let (fetcher, logins) = (&self.fetcher, &volume.logins);
-        let gathered = fetcher
-            .gather(
-                &plan,
-                &access,
-                &holder,
-                logins,
-                live.state.as_ref(),
-                urgency,
-                deadline,
-            )
-            .await?;
-        let files = gathered
-            .files(&plan)
-            .and_then(|files| {
-                self.check_names(files.iter().map(|file| file.name.as_str()))?;
-                Ok(files)
-            })
-            .inspect_err(|_| fetcher.give_up(&gathered, logins))?;
-        let replaced = fetcher.keep(&gathered, logins);
-        let previous = live.state.take();
-        let private = logins.private(&identity(&access));
-        let state = State::new(
-            class,
-            store,
-            &files,
-            previous.as_ref(),
-            gathered.shared_token(),
-            private.as_deref(),
-        );
-        let same = previous.as_ref().is_some_and(|previous| {
-            previous.class == state.class
-                && previous.is_of(&files)
-                && intact == Some(true)
-                && !replaced
-        });
-        if previous.is_none_or(|previous| previous.versions != state.versions) {
-            self.write_pod_status(request, &state);
-        }
-        let bytes = state.to_bytes();
-        live.succeeded(&request.volume_id, state, interval);
-        Ok(if same {
-            Fetched::Unchanged
-        } else {
-            Fetched::Files {
-                files,
-                state: bytes,
-            }
-        })
-    }
-
-    /// The class and its store as they are; while the API server is away, as they were.
-    async fn resolve(&self, name: &ClassName, live: &mut Live) -> Result<Target, Problem> {
-        let unread = |problem: &Problem| problem.code == Code::Unavailable;
-        let followed = match &live.followed {
-            Some(followed) if matches!(followed.latest(), Latest::Present(_)) => {
-                Ok(Arc::clone(followed))
-            }
-            _ => self.classes.follow(name).await,
-        };
-        let class = match (followed, &live.state) {
-            (Ok(followed), _) => {
-                live.followed = Some(Arc::clone(&followed));
-                match followed.latest() {
-                    Latest::Present(class) => class,
-                    Latest::Deleted => {
-                        return Err(Problem::new(
-                            Code::NotFound,
-                            "ClassNotFound",
-                            format!("{name} was deleted"),
-                        ));
-                    }
-                }
-            }
-            (Err(problem), Some(state)) if unread(&problem) => state.class.clone(),
-            (Err(problem), _) => return Err(problem),
-        };
-        let plan = class.plan()?;
-        self.check_names(plan.names())?;
-        let store = match (self.classes.stores().await, &live.state) {
-            (Ok(stores), _) => choose(&plan.claim, &stores)?.clone(),
-            (Err(problem), Some(state)) if unread(&problem) => (*state.store).clone(),
-            (Err(problem), _) => return Err(problem),
-        };
-        Ok(Target { class, store, plan })
     }
 
     fn check_names<'a>(&self, names: impl Iterator<Item = &'a str>) -> Result<(), Problem> {
@@ -366,32 +291,6 @@ impl Bundles {
             ));
         }
         Ok(())
-    }
-
-    fn write_pod_status(&self, request: &VolumeRequest, state: &State) {
-        if self.options.pod_status && state.class.kind() == Kind::SecretProviderClass {
-            let client = self.client.clone();
-            pod_status::write(
-                client,
-                &self.options.node,
-                request,
-                &state.class.name,
-                &state.versions,
-            );
-        }
-    }
-
-    /// A session with the token that an earlier process had for a volume alone.
-    fn journalled_session(&self, state: &State) -> Option<Arc<Session>> {
-        let private = state.private.as_ref()?;
-        let plan = state.class.plan().ok()?;
-        let access = grant(&plan.claim, &state.store, &state.class.namespace).ok()?;
-        let server = self.fetcher.server(&access).ok()?;
-        Some(Arc::new(Session::new(
-            server.client.clone(),
-            Auth::Token(private.token()),
-        )))
-        .inspect(|session| session.adopt(private.token()))
     }
 
     fn volume(&self, volume_id: &str) -> Arc<Volume> {

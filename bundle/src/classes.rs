@@ -18,6 +18,7 @@ use crate::Problem;
 use crate::class::{Class, ClassName, Kind};
 use crate::follow::{Followed, Latest, READ, ReadError, read};
 use crate::problem::Code;
+use crate::schedule::Schedule;
 
 /// How soon the stores are looked at again after a change, and after a failure.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -27,6 +28,7 @@ pub(crate) struct Classes {
     client: Client,
     followed: Mutex<HashMap<ClassName, Weak<Followed<Class>>>>,
     stores: tokio::sync::Mutex<Option<Stores>>,
+    schedule: Arc<Schedule>,
 }
 
 /// Every store and its present state. The watch ends with the value.
@@ -38,9 +40,11 @@ struct Stores {
 // === impl Classes ===
 
 impl Classes {
-    pub(crate) fn new(client: Client) -> Self {
+    /// Volumes in `schedule` are due when their class changes.
+    pub(crate) fn new(client: Client, schedule: Arc<Schedule>) -> Self {
         Self {
             client,
+            schedule,
             followed: Mutex::default(),
             stores: tokio::sync::Mutex::default(),
         }
@@ -90,7 +94,8 @@ impl Classes {
         let object = read(&api, &name.name)
             .await
             .map_err(|error| unread(name, error))?;
-        Ok(Followed::start(api, &object))
+        let (schedule, name) = (Arc::clone(&self.schedule), name.clone());
+        Ok(Followed::start(api, &object, move || schedule.hurry(&name)))
     }
 
     /// The stores, watched from the first use on. This is a list, the only one: the default store and the one of an address cannot

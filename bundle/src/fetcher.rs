@@ -4,21 +4,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use envlatch_vault::{Secret, Session};
+use envlatch_vault::Secret;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::Instant;
 
 use crate::Problem;
+use crate::counters::Counters;
 use crate::holder::Holder;
-use crate::journal::{LoginState, State};
+use crate::journal::{LoginState, PrivateState, State};
 use crate::limit::Urgency;
 use crate::logins::Logins;
 use crate::plan::{Ask, Plan};
 use crate::private::{Issued, Private};
 use crate::problem::Code;
 use crate::render::{File, files};
-use crate::revoker::Revoker;
-use crate::server::{Answer, Counters, Server, Servers};
+use crate::revoker::{Login, Memory, NoMemory, Revoker};
+use crate::server::{Answer, Server, Servers};
 use crate::shared::{SharedLogin, SharedLogins};
 use crate::store::Access;
 
@@ -58,9 +59,15 @@ impl Fetcher {
     /// Nothing is asked yet. Must be called in a tokio runtime.
     #[must_use]
     pub fn start() -> Self {
+        Self::with_memory(Arc::new(NoMemory))
+    }
+
+    /// The same, and what is to be revoked is remembered beyond the life of this process.
+    #[must_use]
+    pub fn with_memory(memory: Arc<dyn Memory>) -> Self {
         let servers = Servers::default();
         Self {
-            revoker: Revoker::start(Arc::clone(&servers.counters)),
+            revoker: Revoker::start(Arc::clone(&servers.counters), memory),
             shared: SharedLogins::default(),
             servers,
         }
@@ -161,17 +168,36 @@ impl Fetcher {
             private.renew_jwt(holder.token);
             return (private, false);
         }
-        let private = Arc::new(Private::new(access, holder.token.jwt.clone(), server));
         let journalled = state
             .and_then(|state| state.private.as_ref())
             .filter(|_| !logins.has_private());
         if let Some(journalled) = journalled {
-            private.resume(journalled, 0.0);
-            logins.replace(Some((identity, Arc::clone(&private))), &self.revoker);
-            return (private, false);
+            let jwt = &holder.token.jwt;
+            let private = self.go_on(access, jwt, server, logins, journalled, 0.0);
+            if !private.must_be_replaced() {
+                return (private, false);
+            }
         }
-        logins.prepare(&private.session);
+        let private = Arc::new(Private::new(access, &holder.token.jwt, server));
+        logins.prepare(private.login());
         (private, true)
+    }
+
+    /// Keeps alive what an earlier process had.
+    pub(crate) fn go_on(
+        &self,
+        access: &Access,
+        jwt: &Secret,
+        server: &Arc<Server>,
+        logins: &Logins,
+        state: &PrivateState,
+        share: f64,
+    ) -> Arc<Private> {
+        let private = Arc::new(Private::resumed(access, jwt, server, state, share));
+        private.start_upkeep();
+        let own = (identity(access), Arc::clone(&private));
+        logins.replace(Some(own), &self.revoker);
+        private
     }
 
     /// Goes on with the login of an earlier process, of which [`Gathered::login`] or [`Logins::login`] told. Nothing is asked now; what was
@@ -187,25 +213,22 @@ impl Fetcher {
         logins: &Logins,
         share: f64,
     ) -> Result<bool, Problem> {
-        let identity = identity(access);
-        let Some(state) = LoginState::of_bytes(login).filter(|state| state.identity == identity)
+        let Some(state) =
+            LoginState::of_bytes(login).filter(|state| state.identity == identity(access))
         else {
             return Ok(false);
         };
         let server = self.servers.get(access)?;
         // Whoever fetches next brings a token of the service account along.
-        let private = Arc::new(Private::new(access, Secret::default(), &server));
-        private.resume(&state.private, share);
-        private.start_upkeep();
-        let has_kept = !private.all_kept().is_empty();
-        logins.replace(Some((identity, private)), &self.revoker);
-        Ok(has_kept)
+        let jwt = Secret::default();
+        let private = self.go_on(access, &jwt, &server, logins, &state.private, share);
+        Ok(!private.all_kept().is_empty())
     }
 
     /// Nothing came of it: a login that was made for it ends, and with it whatever it was issued.
     pub fn give_up(&self, gathered: &Gathered, logins: &Logins) {
         if let (Some(private), true) = (&gathered.private, gathered.fresh) {
-            logins.give_up(&private.session, &self.revoker);
+            logins.give_up(private.login(), &self.revoker);
         }
     }
 
@@ -232,10 +255,10 @@ impl Fetcher {
 
     /// The holder is gone: what was made for it is revoked. Returns whether anything was made for it alone.
     pub fn forget(&self, id: &str, logins: &Logins) -> bool {
-        let sessions = logins.sessions();
-        let had = !sessions.is_empty();
-        for session in sessions {
-            self.revoker.revoke(session);
+        let given_up = logins.take();
+        let had = !given_up.is_empty();
+        for login in given_up {
+            self.revoker.revoke(login);
         }
         self.shared.leave(id, None, &self.revoker);
         had
@@ -280,7 +303,7 @@ impl Fetcher {
         deadline: Instant,
     ) -> Result<(), Problem> {
         let server = self.servers.get(access)?;
-        let private = Private::new(access, holder.token.jwt.clone(), &server);
+        let private = Private::new(access, &holder.token.jwt, &server);
         let mut outcome = Ok(());
         for lease in leases {
             let revoked = private.session.revoke_lease(lease, deadline.into_std());
@@ -289,12 +312,17 @@ impl Fetcher {
                 break;
             }
         }
-        self.revoke(Arc::clone(&private.session));
+        self.revoke(private.login());
         outcome
     }
 
-    pub(crate) fn revoke(&self, session: Arc<Session>) {
-        self.revoker.revoke(session);
+    pub(crate) fn revoke(&self, login: Login) {
+        self.revoker.revoke(login);
+    }
+
+    /// Waits until everything that is to be revoked was tried once, at most so long.
+    pub async fn flush(&self, within: Duration) {
+        self.revoker.flush(within).await;
     }
 }
 

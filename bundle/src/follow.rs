@@ -25,7 +25,7 @@ pub(crate) struct Followed<T> {
 }
 
 /// What is known of an object.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Latest<T> {
     /// As it is, or was when the API server was last heard
     Present(T),
@@ -78,15 +78,30 @@ impl ReadError {
 
 // === impl Followed ===
 
-impl<T: Clone + Send + Sync + 'static> Followed<T> {
-    /// Watches `object`, which was just read, by its name.
-    pub(crate) fn start<K>(api: Api<K>, object: &K) -> Self
+impl<T: Clone + PartialEq + Send + Sync + 'static> Followed<T> {
+    /// Watches `object`, which was just read, by its name. `changed` is called when it has become another.
+    pub(crate) fn start<K>(
+        api: Api<K>,
+        object: &K,
+        changed: impl Fn() + Send + Sync + 'static,
+    ) -> Self
     where
         K: Clone + DeserializeOwned + Debug + ResourceExt + Into<T> + Send + 'static,
     {
         let latest = Arc::new(RwLock::new(Latest::Present(object.clone().into())));
         let (name, version) = (object.name_any(), object.resource_version());
-        let task = tokio::spawn(follow(api, name, version, Arc::clone(&latest))).abort_handle();
+        let set = {
+            let latest = Arc::clone(&latest);
+            move |state| {
+                let mut latest = latest.write().unwrap_or_else(PoisonError::into_inner);
+                if *latest != state {
+                    *latest = state;
+                    drop(latest);
+                    changed();
+                }
+            }
+        };
+        let task = tokio::spawn(follow(api, name, version, set)).abort_handle();
         Self { latest, task }
     }
 
@@ -109,11 +124,10 @@ async fn follow<K, T>(
     api: Api<K>,
     name: String,
     mut version: Option<String>,
-    latest: Arc<RwLock<Latest<T>>>,
+    set: impl Fn(Latest<T>),
 ) where
     K: Clone + DeserializeOwned + Debug + ResourceExt + Into<T>,
 {
-    let set = |state| *latest.write().unwrap_or_else(PoisonError::into_inner) = state;
     let mut pause = AGAIN.0;
     loop {
         if let Some(from) = &version {

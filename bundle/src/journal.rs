@@ -178,7 +178,7 @@ impl PrivateState {
     fn of(private: &Private) -> Option<Self> {
         let kept = private.all_kept().into_iter().filter_map(|kept| {
             Some(KeptState {
-                term: kept.term(),
+                term: kept.term.state(),
                 path: kept.ask.path,
                 query: kept.ask.query,
                 arguments: kept
@@ -257,11 +257,16 @@ fn version(key: &str, file: &File) -> String {
     }
 }
 
-fn text(secret: &Secret) -> Option<String> {
+/// How long it is until so many seconds after 1970.
+pub(crate) fn until(ends: u64) -> Duration {
+    Duration::from_secs(ends.saturating_sub(now()))
+}
+
+pub(crate) fn text(secret: &Secret) -> Option<String> {
     secret.expose_str().map(str::to_owned)
 }
 
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()

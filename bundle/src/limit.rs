@@ -7,6 +7,11 @@ use envlatch_api::RequestLimit;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep_until};
 
+/// The longest pause that a server may ask for: it is asked again then, whatever it said.
+const LONGEST: Duration = Duration::from_secs(60);
+/// How much earlier first mounts ask after a pause.
+const LEAD: Duration = Duration::from_secs(1);
+
 /// Who waits for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Urgency {
@@ -29,7 +34,7 @@ pub(crate) struct Limit {
 struct Bucket {
     level: f64,
     filled: Instant,
-    /// Refreshes wait until then, because the server asked for less
+    /// Nothing is asked until then, because the server asked for that
     paused: Instant,
 }
 
@@ -53,7 +58,7 @@ impl Limit {
             bucket: Mutex::new(Bucket {
                 level: limit.burst.max(1).into(),
                 filled: now,
-                paused: now,
+                paused: now - LEAD,
             }),
             all: Semaphore::new(concurrent),
             refreshes: Semaphore::new(concurrent.div_ceil(2)),
@@ -76,10 +81,16 @@ impl Limit {
         }
     }
 
-    /// Refreshes wait for so long.
+    /// The server is left alone for so long; first mounts are the first to ask again.
     pub(crate) fn pause(&self, pause: Duration) {
         let mut bucket = self.bucket();
-        bucket.paused = bucket.paused.max(Instant::now() + pause);
+        bucket.paused = bucket.paused.max(Instant::now() + pause.min(LONGEST));
+    }
+
+    /// How long the server is left alone still.
+    pub(crate) fn paused(&self) -> Duration {
+        let paused = self.bucket().paused;
+        paused.saturating_duration_since(Instant::now())
     }
 
     /// Takes one request out of the bucket, or says when to try again. Refreshes leave a quarter of it to first mounts.
@@ -89,11 +100,16 @@ impl Limit {
         let gained = now.duration_since(bucket.filled).as_secs_f64() * self.per_second;
         bucket.level = (bucket.level + gained).min(self.burst);
         bucket.filled = now;
-        let needed = match urgency {
-            Urgency::FirstMount => 1.0,
-            Urgency::Refresh if bucket.paused > now => return Some(bucket.paused),
-            Urgency::Refresh => (1.0 + self.burst / 4.0).min(self.burst),
+        let (needed, opens) = match urgency {
+            Urgency::FirstMount => (1.0, bucket.paused),
+            Urgency::Refresh => (
+                (1.0 + self.burst / 4.0).min(self.burst),
+                bucket.paused + LEAD,
+            ),
         };
+        if opens > now {
+            return Some(opens);
+        }
         if bucket.level < needed {
             return Some(now + Duration::from_secs_f64((needed - bucket.level) / self.per_second));
         }
@@ -154,13 +170,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_that_asks_for_less_is_left_alone_by_refreshes() {
+    async fn a_server_that_asks_for_less_is_left_alone_and_first_mounts_come_first() {
         let limit = limit(1000, 1000, 2);
         limit.pause(Duration::from_secs(7));
+        limit.pause(Duration::from_secs(2));
         let start = Instant::now();
         limit.enter(Urgency::FirstMount).await;
-        assert_eq!(start.elapsed(), Duration::ZERO);
+        assert_eq!(start.elapsed().as_secs(), 7);
         limit.enter(Urgency::Refresh).await;
-        assert!(start.elapsed() >= Duration::from_secs(7));
+        assert_eq!(start.elapsed().as_secs(), 8);
+        limit.pause(Duration::MAX);
+        limit.enter(Urgency::FirstMount).await;
+        assert_eq!(start.elapsed().as_secs(), 68);
     }
 }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::fetcher::identity;
 use crate::journal::LoginState;
 use crate::private::{Issued, Private};
-use crate::revoker::Revoker;
+use crate::revoker::{Login, Revoker};
 use crate::store::Access;
 
 /// The logins that are of one holder alone.
@@ -19,7 +19,7 @@ pub struct Logins(Mutex<Held>);
 struct Held {
     private: Option<(String, Arc<Private>)>,
     /// Replaced, and still working for a while
-    retired: Vec<Arc<Session>>,
+    retired: Vec<Login>,
 }
 
 // === impl Logins ===
@@ -68,16 +68,16 @@ impl Logins {
     }
 
     /// Notes a login before it is made, so that it is revoked even when the fetch is given up.
-    pub(crate) fn prepare(&self, session: &Arc<Session>) {
-        self.held().retired.push(Arc::clone(session));
+    pub(crate) fn prepare(&self, login: Login) {
+        self.held().retired.push(login);
     }
 
     /// The login led to nothing.
-    pub(crate) fn give_up(&self, session: &Arc<Session>, revoker: &Revoker) {
+    pub(crate) fn give_up(&self, login: Login, revoker: &Revoker) {
         self.held()
             .retired
-            .retain(|other| !Arc::ptr_eq(other, session));
-        revoker.revoke(Arc::clone(session));
+            .retain(|other| !Arc::ptr_eq(&other.session, &login.session));
+        revoker.revoke(login);
     }
 
     /// Uses `private`, or no login of its own, from now on. The one before ends after a while.
@@ -85,13 +85,14 @@ impl Logins {
         let mut held = self.held();
         if let Some((_, private)) = &private {
             // A session without a token has been revoked.
-            held.retired
-                .retain(|other| other.held().is_some() && !Arc::ptr_eq(other, &private.session));
+            held.retired.retain(|other| {
+                other.session.held().is_some() && !Arc::ptr_eq(&other.session, &private.session)
+            });
         }
         if let Some((_, replaced)) = std::mem::replace(&mut held.private, private) {
-            let session = Arc::clone(&replaced.session);
-            revoker.revoke_later(Arc::clone(&session));
-            held.retired.push(session);
+            let login = replaced.login();
+            revoker.revoke_later(login.clone());
+            held.retired.push(login);
         }
     }
 
@@ -99,17 +100,15 @@ impl Logins {
     pub(crate) fn all(&self) -> Vec<Arc<Session>> {
         let held = self.held();
         let private = held.private.iter().map(|(_, private)| &private.session);
-        private.chain(&held.retired).map(Arc::clone).collect()
+        let retired = held.retired.iter().map(|login| &login.session);
+        private.chain(retired).map(Arc::clone).collect()
     }
 
     /// Everything that was logged in for the holder alone, which gives it up.
-    pub(crate) fn sessions(&self) -> Vec<Arc<Session>> {
+    pub(crate) fn take(&self) -> Vec<Login> {
         let Held { private, retired } = std::mem::take(&mut *self.held());
-        private
-            .map(|(_, private)| Arc::clone(&private.session))
-            .into_iter()
-            .chain(retired)
-            .collect()
+        let private = private.map(|(_, private)| private.login());
+        private.into_iter().chain(retired).collect()
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {

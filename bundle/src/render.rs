@@ -70,7 +70,7 @@ fn take(entry: &Entry, plan: &Plan, answer: &Answer, files: &mut Vec<File>) -> R
         Take::Key(selector) => match selector.select(&answer.reply.data) {
             Ok(Selected::Found(bytes)) => files.push(file(
                 entry.name.clone(),
-                decoded(entry, &entry.name, &bytes)?,
+                decoded(entry.encoding, &entry.name, &entry.ask.path, &bytes)?,
             )),
             Ok(Selected::Absent { .. }) if entry.optional => {}
             Ok(Selected::Absent { key, similar }) => {
@@ -94,7 +94,7 @@ fn take(entry: &Entry, plan: &Plan, answer: &Answer, files: &mut Vec<File>) -> R
             };
             for (key, value) in members {
                 let name = format!("{prefix}{key}");
-                let bytes = decoded(entry, &name, &value.to_text())?;
+                let bytes = decoded(entry.encoding, &name, &entry.ask.path, &value.to_text())?;
                 files.push(file(name, bytes));
             }
         }
@@ -123,9 +123,14 @@ fn missing(entry: &Entry, key: &str, similar: Option<String>, data: &Value) -> P
     Problem::new(Code::NotFound, "KeyNotFound", text)
 }
 
-/// The bytes that are delivered. An error names the file and no byte.
-fn decoded(entry: &Entry, name: &str, bytes: &Secret) -> Result<Secret, Problem> {
-    let (decoded, encoding) = match entry.encoding {
+/// The bytes that are delivered of what `place` has for the file `name`. An error names the file and no byte.
+pub(crate) fn decoded(
+    encoding: Encoding,
+    name: &str,
+    place: &str,
+    bytes: &Secret,
+) -> Result<Secret, Problem> {
+    let (decoded, encoding) = match encoding {
         Encoding::Utf8 => return Ok(bytes.clone()),
         Encoding::Base64 => (decode_base64(bytes), "base64"),
         Encoding::Hex => (
@@ -134,10 +139,8 @@ fn decoded(entry: &Entry, name: &str, bytes: &Secret) -> Result<Secret, Problem>
         ),
     };
     decoded.map(Secret::new).ok_or_else(|| {
-        let text = format!(
-            "{name}: the value at {} is not {encoding}; correct it or the encoding",
-            entry.ask.path
-        );
+        let text =
+            format!("{name}: the value at {place} is not {encoding}; correct it or the encoding");
         Problem::new(Code::InvalidArgument, "NotDecodable", text)
     })
 }

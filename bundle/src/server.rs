@@ -1,38 +1,23 @@
 //! The servers in use: connections, limits and counters, shared by everything that goes to one store.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use envlatch_vault::{Class, Client, Reply, Request, Session, Value};
+use envlatch_vault::{Class, Client, Error, Reply, Request, Session, Value, may_mint};
 use tokio::time::{Instant, timeout_at};
 
 use crate::Problem;
+use crate::counters::Counters;
 use crate::limit::{Limit, Urgency};
 use crate::plan::Ask;
 use crate::problem::Code;
+use crate::revoker::Origin;
 use crate::store::Access;
 
-/// How long refreshes leave a server alone that said that it is asked too much.
+/// How long a server is left alone that said that it is asked too much, and not for how long.
 const BREATHER: Duration = Duration::from_secs(5);
-
-/// What was asked of servers since the start.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// Reads and writes that were sent
-    pub requests: AtomicU64,
-    /// Reads that were answered by a reply that another volume had asked for
-    pub coalesced: AtomicU64,
-    /// Requests that failed
-    pub failures: AtomicU64,
-    /// Renewals of tokens and leases
-    pub renewals: AtomicU64,
-    /// Tokens that were revoked
-    pub revocations: AtomicU64,
-    /// Refreshes that failed, so that older files stayed
-    pub stale: AtomicU64,
-}
 
 /// What a server answered.
 #[derive(Clone, Debug)]
@@ -46,6 +31,7 @@ pub(crate) struct Answer {
 /// One store as one identity's namespace sees it.
 pub(crate) struct Server {
     pub(crate) client: Client,
+    pub(crate) origin: Arc<Origin>,
     limit: Arc<Limit>,
     counters: Arc<Counters>,
 }
@@ -88,8 +74,13 @@ impl Servers {
             || Arc::new(Limit::new(&access.limit)),
             |(_, server)| Arc::clone(&server.limit),
         );
+        let origin = Origin {
+            store: access.spec.clone(),
+            namespace: access.settings.namespace.clone(),
+        };
         let server = Arc::new(Server {
             client,
+            origin: Arc::new(origin),
             limit,
             counters: Arc::clone(&self.counters),
         });
@@ -115,10 +106,7 @@ impl Server {
         who: &str,
     ) -> Result<Answer, Problem> {
         let Ok(_place) = timeout_at(deadline, self.limit.enter(urgency)).await else {
-            let text = format!(
-                "too many requests wait for the server; raise the store's spec.requestLimit [{who}]"
-            );
-            return Err(Problem::new(Code::Unavailable, "RequestLimit", text));
+            return Err(self.not_its_turn(who));
         };
         let request = Request {
             path: &ask.path,
@@ -126,15 +114,61 @@ impl Server {
             arguments: ask.arguments.as_ref(),
         };
         self.counters.requests.fetch_add(1, Ordering::Relaxed);
-        let outcome = session.exchange(request, deadline.into_std()).await;
-        outcome
-            .map(|(whole, reply)| Answer { whole, reply })
-            .map_err(|error| {
+        let operation = if ask.arguments.is_some() || may_mint(&ask.path) {
+            "issue"
+        } else {
+            "read"
+        };
+        let exchange = session.exchange(request, deadline.into_std());
+        match self.timed(operation, exchange).await {
+            Ok((whole, reply)) => Ok(Answer { whole, reply }),
+            Err(error) => {
                 self.counters.failures.fetch_add(1, Ordering::Relaxed);
-                if error.class() == Class::RateLimited {
-                    self.limit.pause(BREATHER);
-                }
-                Problem::of_server(&error, who)
-            })
+                Err(Problem::of_server(&error, who))
+            }
+        }
+    }
+
+    /// Makes a renewal, which waits for nobody but a server that asked to be left alone.
+    pub(crate) async fn renew<T>(
+        &self,
+        renewal: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let _place = self.limit.enter(Urgency::FirstMount).await;
+        self.counters.renewals.fetch_add(1, Ordering::Relaxed);
+        self.timed("renew", renewal).await
+    }
+
+    /// Measures a call, and leaves the server alone when it says that it is asked too much.
+    async fn timed<T>(
+        &self,
+        operation: &'static str,
+        call: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let begin = Instant::now();
+        let outcome = call.await;
+        let status = outcome.as_ref().map_or_else(Error::status, |_| Some(200));
+        self.counters.answered(operation, status, begin.elapsed());
+        if let Err(error) = &outcome
+            && error.class() == Class::RateLimited
+        {
+            self.limit.pause(error.retry_after().unwrap_or(BREATHER));
+        }
+        outcome
+    }
+
+    fn not_its_turn(&self, who: &str) -> Problem {
+        let paused = self.limit.paused();
+        if paused.is_zero() {
+            let text = format!(
+                "too many requests wait for the server; raise the store's spec.requestLimit [{who}]"
+            );
+            return Problem::new(Code::Unavailable, "RequestLimit", text);
+        }
+        let text = format!(
+            "the server said that it is asked too much, and is left alone for {} s more; raise its rate limit quota [{who}]",
+            paused.as_secs() + 1
+        );
+        Problem::new(Code::Unavailable, "VaultRateLimited", text)
     }
 }

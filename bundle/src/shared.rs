@@ -19,7 +19,7 @@ use crate::limit::Urgency;
 use crate::plan::Ask;
 use crate::problem::Code;
 use crate::request::Token;
-use crate::revoker::Revoker;
+use crate::revoker::{Login, Revoker};
 use crate::server::{Answer, Server};
 use crate::store::Access;
 
@@ -139,7 +139,10 @@ impl SharedLogins {
             let mut volumes = locked(&login.volumes);
             let left = volumes.remove(volume_id);
             if left && volumes.is_empty() {
-                revoker.revoke(Arc::clone(&login.session));
+                revoker.revoke(Login {
+                    session: Arc::clone(&login.session),
+                    origin: Arc::clone(&login.server.origin),
+                });
             }
             !(left && volumes.is_empty())
         });

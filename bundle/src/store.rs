@@ -78,6 +78,8 @@ pub struct Access {
     pub store: String,
     /// Its uid and generation: whatever changes in it makes another identity
     pub store_version: (String, i64),
+    /// The store as it was when it granted this
+    pub spec: VaultStoreSpec,
     /// How the server is reached
     pub settings: Settings,
     /// The method at the mount
@@ -282,6 +284,7 @@ pub fn grant(claim: &Claim, store: &VaultStore, namespace: &str) -> Result<Acces
         },
         limit: spec.request_limit.clone(),
         writes: allow.writes.clone(),
+        spec: spec.clone(),
     })
 }
 
@@ -319,7 +322,11 @@ fn check_grants(
     )))
 }
 
-fn settings(spec: &VaultStoreSpec, namespace: Option<String>) -> Result<Settings, String> {
+/// How the server is reached.
+pub(crate) fn settings(
+    spec: &VaultStoreSpec,
+    namespace: Option<String>,
+) -> Result<Settings, String> {
     let addresses = spec.addresses.iter().enumerate().map(|(index, address)| {
         let parsed: Result<Address, _> = address.parse();
         parsed.map_err(|error| format!("spec.addresses[{index}] is {error}"))

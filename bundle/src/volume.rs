@@ -1,7 +1,7 @@
 //! One volume while it is mounted: its logins, what it was filled with, and when it is due.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use envlatch_api::VaultStore;
@@ -13,14 +13,26 @@ use crate::follow::Followed;
 use crate::journal::State;
 use crate::logins::Logins;
 
-/// How soon a refresh that failed is tried again, at first.
-const AGAIN: Duration = Duration::from_secs(30);
+/// How soon a refresh that failed is tried again, at first and at most.
+const AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
+/// How long a renewal that is due may take before it is looked whether it put the end off.
+const SETTLE: Duration = Duration::from_secs(1);
 
 /// A volume. What must be undone when its pod goes is reachable without waiting for a fetch under way.
 #[derive(Default)]
 pub(crate) struct Volume {
     pub(crate) live: tokio::sync::Mutex<Live>,
     pub(crate) logins: Logins,
+    pub(crate) freshness: Mutex<Option<Freshness>>,
+}
+
+/// How far the files of a volume can be relied on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Freshness {
+    /// When the server confirmed them last
+    pub(crate) confirmed: Instant,
+    /// Whether the latest refresh failed
+    pub(crate) failing: bool,
 }
 
 /// What a fetch changes.
@@ -33,32 +45,47 @@ pub(crate) struct Live {
     failures: u32,
 }
 
+// === impl Volume ===
+
+impl Volume {
+    /// Notes how far the files can be relied on, for who does not wait for a fetch.
+    pub(crate) fn note(&self, live: &Live) {
+        let confirmed = live.state.as_ref().map(|state| Freshness {
+            confirmed: Instant::now() - state.age(),
+            failing: live.failures > 0,
+        });
+        if confirmed.is_some() {
+            // It is replaced as a whole, so a panic elsewhere cannot have broken it.
+            *self
+                .freshness
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = confirmed;
+        }
+    }
+}
+
 // === impl Live ===
 
 impl Live {
-    /// Whether the server is to be asked, given how the class and the store are now.
+    /// Whether the server is to be asked, given how the class and the store are now, and whether something ends soon.
     pub(crate) fn is_due(
-        &self,
+        &mut self,
         volume_id: &str,
         class: &Class,
         store: &VaultStore,
         interval: Duration,
+        ends_soon: bool,
     ) -> bool {
         let Some(state) = &self.state else {
             return true;
         };
-        if state.class != *class || version(&state.store) != version(store) {
-            // Whatever changed may be wrong, and then it is not asked about at every call.
-            return self.failures == 0 || self.is_time(volume_id, state, interval);
-        }
-        self.is_time(volume_id, state, interval)
-    }
-
-    fn is_time(&self, volume_id: &str, state: &State, interval: Duration) -> bool {
-        match self.due {
-            Some(due) => Instant::now() >= due,
-            None => state.age() >= jittered(volume_id, interval),
-        }
+        let changed = state.class != *class || version(&state.store) != version(store);
+        let due = *self.due.get_or_insert_with(|| {
+            Instant::now() + jittered(volume_id, interval).saturating_sub(state.age())
+        });
+        // What failed is not asked about at every call.
+        let asks = (changed || ends_soon) && self.failures == 0;
+        asks || Instant::now() >= due
     }
 
     pub(crate) fn succeeded(&mut self, volume_id: &str, state: State, interval: Duration) {
@@ -67,10 +94,19 @@ impl Live {
         self.due = Some(Instant::now() + jittered(volume_id, interval));
     }
 
-    pub(crate) fn failed(&mut self, interval: Duration) {
-        let pause = AGAIN.saturating_mul(2_u32.saturating_pow(self.failures));
+    pub(crate) fn failed(&mut self, volume_id: &str, interval: Duration) {
+        let pause = AGAIN.0.saturating_mul(2_u32.saturating_pow(self.failures));
+        let pause = pause.min(AGAIN.1).min(interval);
         self.failures = self.failures.saturating_add(1);
-        self.due = Some(Instant::now() + pause.min(interval));
+        self.due = Some(Instant::now() + jittered(volume_id, pause));
+    }
+
+    /// When to look at the volume again; `changes` is when something that was issued is renewed or must be replaced.
+    pub(crate) fn next(&self, changes: Option<Instant>) -> Option<Instant> {
+        let soonest = Instant::now() + SETTLE;
+        let changes = changes.filter(|_| self.failures == 0);
+        let changes = changes.map(|at| (at + SETTLE).max(soonest));
+        self.due.into_iter().chain(changes).min()
     }
 }
 

@@ -8,14 +8,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use clap::Args;
-use envlatch_bundle::{Bundles, Code, Counters, Options, Problem};
+use envlatch_bundle::{Bundles, Code, Counters, Memory, Options, Problem, Staleness};
 use envlatch_secret::Secret;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Unit;
 
 use crate::Context;
 use crate::content::{Content, File, Mode, MountPath};
+use crate::journal::{Journal, Kind};
 use crate::source::{Fetched, Mounted, Source, SourceError, VolumeRequest};
 
 /// A little less than what the node half gives a first mount, so that the cause is reported and not a lapse of time.
@@ -65,10 +68,16 @@ impl BundleSource {
             pod_status: settings.pod_status,
             check_names,
         };
-        let bundles = Arc::new(Bundles::new(client, options));
+        let bundles = Arc::new(Bundles::new(client, options, Arc::new(context.journal)));
         context
             .registry
             .register_collector(Box::new(Figures(Arc::clone(&bundles))));
+        context.registry.register_with_unit(
+            "server_call_duration",
+            "How long servers took to answer, by kind of call and status",
+            Unit::Seconds,
+            bundles.counters().calls.clone(),
+        );
         Ok(Self(bundles))
     }
 }
@@ -89,12 +98,24 @@ impl Source for BundleSource {
         }
     }
 
+    async fn due(&self) -> String {
+        self.0.due().await
+    }
+
+    fn resume(&self, volume_id: &str, state: &Secret) {
+        self.0.resume(volume_id, state);
+    }
+
+    async fn flush(&self, within: Duration) {
+        self.0.flush(within).await;
+    }
+
     async fn forget(&self, volume_id: &str, state: Option<&Secret>) {
         self.0.forget(volume_id, state);
     }
 
     async fn refused(&self, request: &VolumeRequest, error: &SourceError) {
-        self.0.refused(request, error.reason, &error.message);
+        self.0.refused(request, error.reason, &error.message).await;
     }
 }
 
@@ -157,6 +178,7 @@ impl Collector for Figures {
             renewals,
             revocations,
             stale,
+            calls: _,
         } = self.0.counters();
         let figures: [(&str, &str, &AtomicU64); 6] = [
             ("server_requests", "Requests sent to servers", requests),
@@ -183,6 +205,65 @@ impl Collector for Figures {
                 counter.metric_type(),
             )?)?;
         }
+        self.encode_staleness(&mut encoder)
+    }
+}
+
+impl Figures {
+    fn encode_staleness(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let Staleness {
+            oldest,
+            failing,
+            oldest_failing,
+        } = self.0.staleness();
+        let failing = u32::try_from(failing).unwrap_or(u32::MAX);
+        for (name, help, unit, value) in [
+            (
+                "secret_age",
+                "How long ago the server confirmed the files that it confirmed longest ago",
+                Some(&Unit::Seconds),
+                oldest.as_secs_f64(),
+            ),
+            (
+                "stale_volumes",
+                "Volumes whose latest refresh failed",
+                None,
+                failing.into(),
+            ),
+            (
+                "stale",
+                "How long ago the server confirmed the oldest files of these volumes",
+                Some(&Unit::Seconds),
+                oldest_failing.as_secs_f64(),
+            ),
+        ] {
+            let gauge = ConstGauge::new(value);
+            gauge.encode(encoder.encode_descriptor(name, help, unit, gauge.metric_type())?)?;
+        }
         Ok(())
+    }
+}
+
+// === impl Journal ===
+
+impl Memory for Journal {
+    fn write(&self, key: &str, record: &Secret) {
+        if let Err(errno) = Self::write(self, Kind::Source, key, record) {
+            tracing::warn!("a token lives until it expires if this process ends now: {errno}");
+        }
+    }
+
+    fn remove(&self, key: &str) {
+        // It is done again, for nothing, by the next process.
+        if let Err(errno) = Self::remove(self, Kind::Source, key) {
+            tracing::debug!("a record cannot be removed: {errno}");
+        }
+    }
+
+    fn all(&self) -> Vec<Secret> {
+        Self::all(self, Kind::Source).unwrap_or_else(|errno| {
+            tracing::warn!("cannot read which tokens are to be revoked: {errno}");
+            Vec::new()
+        })
     }
 }

@@ -19,6 +19,8 @@ const BUCKETS: [f64; 12] = [
 #[derive(Debug)]
 pub struct Metrics {
     calls: Family<Call, Histogram>,
+    mounts: Family<Ended, Histogram>,
+    refreshes: Family<Refreshed, Histogram>,
     /// Refreshes that left the old files.
     pub(crate) refresh_failures: Counter,
     /// Publishes that found a volume of the driver before us.
@@ -35,6 +37,16 @@ struct Call {
     code: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Ended {
+    code: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Refreshed {
+    outcome: &'static str,
+}
+
 // === impl Metrics ===
 
 impl Metrics {
@@ -43,6 +55,8 @@ impl Metrics {
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
             calls: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
+            mounts: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
+            refreshes: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
             refresh_failures: Counter::default(),
             foreign: Counter::default(),
             volumes: Gauge::default(),
@@ -53,6 +67,18 @@ impl Metrics {
             "How long kubelet's calls took",
             Unit::Seconds,
             metrics.calls.clone(),
+        );
+        registry.register_with_unit(
+            "mount_duration",
+            "How long first mounts took, with all that was fetched for them",
+            Unit::Seconds,
+            metrics.mounts.clone(),
+        );
+        registry.register_with_unit(
+            "refresh_duration",
+            "How long it took to look after mounted volumes, whether or not something was due",
+            Unit::Seconds,
+            metrics.refreshes.clone(),
         );
         registry.register(
             "refresh_failures",
@@ -82,6 +108,20 @@ impl Metrics {
         let code = format!("{code:?}");
         self.calls
             .get_or_create(&Call { method, code })
+            .observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn mounted(&self, code: Code, took: Duration) {
+        let code = format!("{code:?}");
+        self.mounts
+            .get_or_create(&Ended { code })
+            .observe(took.as_secs_f64());
+    }
+
+    /// `outcome` is one of a few words.
+    pub(crate) fn refreshed(&self, outcome: &'static str, took: Duration) {
+        self.refreshes
+            .get_or_create(&Refreshed { outcome })
             .observe(took.as_secs_f64());
     }
 }

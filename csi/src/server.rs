@@ -3,6 +3,7 @@
 use std::io;
 use std::os::unix::net::UnixListener as StdListener;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{UnixListener, UnixStream};
@@ -27,6 +28,9 @@ use crate::volumes::Volumes;
 const MAX_MESSAGE: usize = 1 << 20;
 /// Calls at a time on one connection; kubelet has one connection.
 const MAX_CALLS: u32 = 256;
+
+/// How long to wait after a connection that could not be accepted.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves all names of the driver until `stop` says so, and the calls that run then have ended.
 pub(crate) async fn serve<S: Source>(
@@ -96,25 +100,31 @@ where
 /// Connections of root. The socket's mode says the same; this also holds for a descriptor that was passed on.
 fn incoming(listener: StdListener) -> io::Result<impl Stream<Item = io::Result<UnixStream>>> {
     let connections = UnixListenerStream::new(UnixListener::from_std(listener)?);
-    Ok(connections.filter_map(|connection| match connection {
-        Ok(stream) => match stream.peer_cred() {
-            Ok(peer) if peer.uid() == 0 => Some(Ok(stream)),
-            Ok(peer) => {
-                tracing::warn!(
-                    "refused a connection of user {}: only root may call",
-                    peer.uid()
-                );
-                None
-            }
-            Err(error) => {
-                tracing::warn!("refused a connection of nobody knows whom: {error}");
-                None
-            }
-        },
-        // Such as too many open files: the next one may work.
+    let checked = connections.then(async |connection| match connection {
+        Ok(stream) => of_root(stream),
+        // Such as too many open files: the next one may work, but not at once.
         Err(error) => {
             tracing::warn!("cannot accept a connection: {error}");
+            tokio::time::sleep(PAUSE).await;
             None
         }
-    }))
+    });
+    Ok(checked.filter_map(|stream| stream.map(Ok)))
+}
+
+fn of_root(stream: UnixStream) -> Option<UnixStream> {
+    match stream.peer_cred() {
+        Ok(peer) if peer.uid() == 0 => Some(stream),
+        Ok(peer) => {
+            tracing::warn!(
+                "refused a connection of user {}: only root may call",
+                peer.uid()
+            );
+            None
+        }
+        Err(error) => {
+            tracing::warn!("refused a connection of nobody knows whom: {error}");
+            None
+        }
+    }
 }

@@ -6,6 +6,7 @@
 //! process, and which it gets back at the next call.
 
 use std::fmt;
+use std::time::Duration;
 
 use envlatch_secret::Secret;
 use tonic::Code;
@@ -33,9 +34,19 @@ pub trait Source: Send + Sync + 'static {
         mounted: Option<&Mounted>,
     ) -> impl Future<Output = Result<Fetched, SourceError>> + Send;
 
+    /// Waits until a volume that is mounted is due, and names it once; it is fetched then, as if kubelet had called.
+    fn due(&self) -> impl Future<Output = String> + Send;
+
+    /// A volume that an earlier process mounted: what was issued for it is to be kept alive, although kubelet has not called
+    /// yet. `state` is what was journalled for it last.
+    fn resume(&self, volume_id: &str, state: &Secret);
+
     /// The volume is unmounted, or was never mounted: revoke what was made for it. `state` is what was journalled for
     /// it last, also by an earlier process. Must return soon; waiting for a server is done elsewhere.
     fn forget(&self, volume_id: &str, state: Option<&Secret>) -> impl Future<Output = ()> + Send;
+
+    /// The process ends: what can be done within the time is not left to the next one.
+    fn flush(&self, within: Duration) -> impl Future<Output = ()> + Send;
 
     /// A refresh was fetched and could not be written (no space, over budget): the old files stay. Tell the user.
     fn refused(

@@ -1,6 +1,7 @@
 //! Volumes: published, refreshed, unpublished. What is mounted is asked of the mounter every time, and what was written
 //! is read from the journal; nothing of it is remembered here, so there is nothing to get out of step.
 
+mod due;
 mod publish;
 mod refresh;
 mod unpublish;
@@ -28,6 +29,7 @@ use crate::source::{Source, SourceError, VolumeRequest};
 use crate::status::{not_journalled, not_written};
 use crate::target::{MOUNT, Target};
 use crate::tasks::Tasks;
+use due::Remembered;
 
 /// What bounds a volume.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +58,7 @@ pub(crate) struct Volumes<S> {
     pub(crate) limits: Limits,
     pub(crate) metrics: Arc<Metrics>,
     tasks: Arc<Tasks>,
+    remembered: Remembered,
 }
 
 // === impl Volumes ===
@@ -77,6 +80,7 @@ impl<S: Source> Volumes<S> {
             limits,
             metrics,
             tasks: Arc::default(),
+            remembered: Remembered::default(),
         }
     }
 
@@ -99,15 +103,17 @@ impl<S: Source> Volumes<S> {
             // Left as the driver before us mounted it; but one that it never filled is not a volume.
             Found::Foreign(root) if !is_empty(&root) => {
                 self.metrics.foreign.inc();
-                Ok(())
+                return Ok(());
             }
             Found::Foreign(_) => {
                 self.unmount(&wanted.arguments.target).await?;
-                self.first(&wanted, &interrupt).await
+                self.first(&wanted, &interrupt).await?;
             }
-            Found::Absent => self.first(&wanted, &interrupt).await,
-            Found::Ours(root) => self.refresh(&wanted, root, &interrupt).await,
+            Found::Absent => self.first(&wanted, &interrupt).await?,
+            Found::Ours(root) => self.refresh(&wanted, root, &interrupt).await?,
         }
+        self.remembered.set(wanted);
+        Ok(())
     }
 
     /// Statistics of a mounted volume: capacity and use, in bytes and inodes. `None` when it is not ours.
@@ -128,7 +134,7 @@ impl<S: Source> Volumes<S> {
         }
     }
 
-    /// Counts what an earlier process mounted.
+    /// Counts what an earlier process mounted, and goes on with what was issued for it.
     pub(crate) fn recover(&self, table: &MountInfo, pods: &Path) -> std::io::Result<usize> {
         let records: Vec<Record> = self
             .journal
@@ -143,13 +149,18 @@ impl<S: Source> Volumes<S> {
                 continue;
             };
             debug_assert!(mount.point.ends_with(MOUNT));
-            let namespace = records
+            let record = records
                 .iter()
-                .map(|record| &record.arguments)
-                .find(|arguments| arguments.target == target)
-                .map(|arguments| arguments.pod.namespace.as_str());
+                .find(|record| record.arguments.target == target);
+            let namespace = record.map(|record| record.arguments.pod.namespace.as_str());
             self.budget
                 .restore(&target, namespace, mount.size().unwrap_or(0));
+            // Of one that was killed while it was refreshed, kubelet's call finds out what is in force.
+            if let Some(record) = record
+                && let (Some(files), None) = (&record.current, &record.next)
+            {
+                self.source.resume(&record.volume_id, &files.state);
+            }
             found += 1;
         }
         Ok(found)

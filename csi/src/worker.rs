@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::net::UnixStream as StdStream;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use envlatch_service::monitoring;
 use prometheus_client::registry::Registry;
@@ -23,6 +24,9 @@ use crate::settings::Settings;
 use crate::source::Source;
 use crate::start::{Listeners, StartError};
 use crate::volumes::{Limits, Volumes};
+
+/// How long the source may take to finish what it can when the calls have ended.
+const FLUSH: Duration = Duration::from_secs(5);
 
 /// What a source is made with.
 #[derive(Debug)]
@@ -94,11 +98,14 @@ impl Worker {
         };
         tracing::info!(volumes = mounted, drivers = ?settings.driver_names, "serving");
         tokio::select! {
-            served = server::serve(self.drivers, settings, &volumes, &readiness, &stopped) => served.map_err(worker("serve")),
-            served = monitoring::serve(health, Arc::new(Mutex::new(registry)), ready) => served.map_err(worker("serve HTTP")),
-            () = ended(self.lifeline) => Err(StartError::MounterEnded),
-            drained = drain(settings, &readiness, &stop) => drained.map_err(worker("handle signals")),
+            served = server::serve(self.drivers, settings, &volumes, &readiness, &stopped) => served.map_err(worker("serve"))?,
+            served = monitoring::serve(health, Arc::new(Mutex::new(registry)), ready) => served.map_err(worker("serve HTTP"))?,
+            never = volumes.clone().keep_fresh() => match never {},
+            () = ended(self.lifeline) => return Err(StartError::MounterEnded),
+            drained = drain(settings, &readiness, &stop) => drained.map_err(worker("handle signals"))?,
         }
+        volumes.source.flush(FLUSH).await;
+        Ok(())
     }
 }
 

@@ -6,6 +6,8 @@ use envlatch_api::SyncSpec;
 use envlatch_bundle::{Code, File, Problem};
 use envlatch_vault::Secret;
 
+use crate::ownership::MANAGED;
+
 /// The most bytes that the values of a Secret may have (Kubernetes: MaxSecretSize).
 const MAX_SIZE: usize = 1024 * 1024;
 /// The longest key (Kubernetes: DNS1123SubdomainMaxLength).
@@ -80,13 +82,15 @@ pub(crate) fn check_metadata(sync: &SyncSpec) -> Result<(), Problem> {
     ))
 }
 
-/// `app.kubernetes.io` is meant for everybody.
+/// `app.kubernetes.io` is meant for everybody, and one label is what a class's Secret is known by.
 fn is_reserved(name: &str) -> bool {
     let Some((domain, _)) = name.split_once('/') else {
         return false;
     };
     let of = |owner: &str| domain == owner || domain.ends_with(&format!(".{owner}"));
-    domain != "app.kubernetes.io" && (of("envlatch.io") || of("kubernetes.io") || of("k8s.io"))
+    domain != "app.kubernetes.io"
+        && name != MANAGED
+        && (of("envlatch.io") || of("kubernetes.io") || of("k8s.io"))
 }
 
 fn is_legal(key: &str) -> bool {
@@ -261,6 +265,8 @@ mod tests {
             ("kubernetes.io/service-account.name", false),
             ("node-role.kubernetes.io/a", false),
             ("k8s.io/a", false),
+            ("secrets-store.csi.k8s.io/managed", true),
+            ("secrets-store.csi.k8s.io/a", false),
         ] {
             let mut sync = sync("Opaque", &[]);
             sync.labels.insert(name.to_owned(), String::new());

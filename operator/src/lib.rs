@@ -8,11 +8,13 @@
 //! the Secrets tell the next replica what is in place, without a request for each.
 
 mod balance;
+mod classes;
 mod content;
 mod gate;
 mod hash;
 mod health;
 mod identity;
+mod item;
 mod key;
 mod lease;
 mod metrics;
@@ -176,7 +178,13 @@ async fn operate(
     let present = Present::new(Arc::clone(&operator));
     health.with_registry(|registry| registry.register_collector(Box::new(present)));
     let first = shards.taken();
-    watch::start(&operator, &watching, &scope(settings)).await;
+    watch::start(
+        &operator,
+        &watching,
+        &scope(settings),
+        settings.secret_objects,
+    )
+    .await;
     operator.work(settings.workers);
     health.set(Stage::Working);
     share_out(&operator, &first).await

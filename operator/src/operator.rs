@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use envlatch_api::{SecretBundle, VaultStore};
-use envlatch_bundle::{About, Events, Fetcher};
+use envlatch_bundle::{Events, Fetcher};
 use envlatch_vault::Secret;
 use kube::{Client, ResourceExt};
 use tokio::time::{Instant, sleep};
@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep};
 use crate::gate::Gates;
 use crate::hash::Hasher;
 use crate::identity::Tokens;
+use crate::item::{self, Item};
 use crate::metrics::Metrics;
 use crate::queue::{Class, Queue};
 use crate::restart::Restarts;
@@ -108,8 +109,9 @@ impl Operator {
     }
 
     /// A bundle is new or has changed.
-    pub(crate) fn saw(&self, bundle: SecretBundle) {
-        let key = Key::of(&bundle);
+    pub(crate) fn saw(&self, bundle: impl Into<Item>) {
+        let bundle = bundle.into();
+        let key = Key::of(&*bundle);
         if self.world.set_bundle(bundle) {
             self.want(key, Class::Change, Instant::now());
         }
@@ -230,15 +232,7 @@ impl Operator {
 
     /// Tells the user about a bundle.
     pub(crate) fn tell(&self, bundle: &SecretBundle, type_: &str, reason: &str, note: &str) {
-        let about = About {
-            api_version: "envlatch.io/v1alpha1",
-            kind: "SecretBundle",
-            name: &bundle.name_any(),
-            namespace: &bundle.namespace().unwrap_or_default(),
-            uid: &bundle.uid().unwrap_or_default(),
-            action: "Sync",
-        };
-        self.events.post(&about, type_, reason, note);
+        self.events.post(&item::about(bundle), type_, reason, note);
     }
 
     /// How many bundles are this replica's.

@@ -19,6 +19,9 @@ pub(crate) const OWNER: &str = "envlatch.io/bundle";
 /// Followed by a bundle's uid: the keys that it put there, separated by commas.
 pub(crate) const KEYS: &str = "keys.envlatch.io/";
 
+/// The label of Secrets that the Secrets Store CSI Driver makes of `secretObjects`, and that ours of them have too.
+pub(crate) const MANAGED: &str = "secrets-store.csi.k8s.io/managed";
+
 /// A bundle, as far as its Secret is concerned.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Claimant<'a> {
@@ -56,6 +59,7 @@ pub(crate) fn permit(
                 "{name} belongs to the bundle {other}; give another secretName, or use ownership: Merge"
             )));
         }
+        (Ownership::Own, None) if is_managed(sync, found) => {}
         (Ownership::Own, None) => {
             return Err(conflict(format!(
                 "{name} exists and was not made by this bundle; give another secretName, or use ownership: Adopt or Merge"
@@ -94,6 +98,12 @@ pub(crate) fn has_metadata(found: &Secret, sync: &SyncSpec) -> bool {
             .all(|(name, value)| found.get(name) == Some(value))
     };
     within(&sync.labels, found.labels()) && within(&sync.annotations, found.annotations())
+}
+
+/// Whether the driver that made `found` for a class is followed by us.
+fn is_managed(sync: &SyncSpec, found: &Secret) -> bool {
+    let label = found.labels().get(MANAGED);
+    label.is_some() && label == sync.labels.get(MANAGED)
 }
 
 fn sync_name(claimant: &Claimant<'_>) -> String {
@@ -232,6 +242,25 @@ mod tests {
                 "{ownership} {found:?}"
             );
         }
+    }
+
+    #[test]
+    fn what_the_csi_driver_made_for_a_class_is_continued() {
+        let mut found = secret(&[], &["x"]);
+        let mut sync = sync("Own");
+        let mut decided = |found: &Secret, label: &str| {
+            sync.labels = BTreeMap::from([(label.to_owned(), "true".to_owned())]);
+            let claimant = Claimant {
+                name: "b",
+                uid: "u",
+                sync: &sync,
+            };
+            permit(&claimant, &Data::new(), found, |_| false).map_err(|problem| problem.reason)
+        };
+        assert_eq!(decided(&found, MANAGED), Err("Conflict"));
+        found.metadata.labels = Some(BTreeMap::from([(MANAGED.to_owned(), "true".to_owned())]));
+        assert_eq!(decided(&found, MANAGED), allowed(true, &[]));
+        assert_eq!(decided(&found, "team"), Err("Conflict"));
     }
 
     #[test]

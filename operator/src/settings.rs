@@ -24,6 +24,10 @@ pub struct Settings {
     #[arg(long, env = "ENVLATCH_ALL_NAMESPACES")]
     pub all_namespaces: bool,
 
+    /// Sync the secretObjects of SecretProviderClasses whose annotation envlatch.io/sync-service-account names an account
+    #[arg(long, env = "ENVLATCH_SECRET_OBJECTS")]
+    pub secret_objects: bool,
+
     /// Remove the finalizers of all bundles, so that they can be deleted without the operator, and end
     #[arg(long, env = "ENVLATCH_REMOVE_FINALIZERS")]
     pub remove_finalizers: bool,

@@ -12,14 +12,13 @@ mod report;
 use std::time::Duration;
 
 use envlatch_api::{LeaseRecord, SecretBundle, SecretBundleStatus, SyncSpec, VaultStore};
-use envlatch_bundle::{
-    Access, Code, Gathered, Holder, Plan, Problem, Urgency, choose, from_bundle, grant,
-};
+use envlatch_bundle::{Access, Code, Gathered, Holder, Plan, Problem, Urgency, choose, grant};
 use kube::ResourceExt;
 use tokio::time::Instant;
 
-use crate::content::{Data, check_metadata, content};
+use crate::content::{Data, check_metadata};
 use crate::hash::parts;
+use crate::item::Item;
 use crate::operator::Operator;
 use crate::ownership::Claimant;
 use crate::queue::Class;
@@ -45,6 +44,7 @@ const SPREAD: Duration = Duration::from_secs(3);
 pub(crate) struct Turn<'a> {
     operator: &'a Operator,
     key: &'a Key,
+    item: &'a Item,
     bundle: &'a SecretBundle,
     sync: &'a SyncSpec,
     tracked: &'a Tracked,
@@ -87,6 +87,7 @@ impl Operator {
         let turn = Turn {
             operator: self,
             key,
+            item: &bundle,
             bundle: &bundle,
             sync,
             tracked: &tracked,
@@ -109,7 +110,7 @@ impl Operator {
 impl Turn<'_> {
     async fn run(&self, live: &mut Live) -> Result<(), Failed> {
         check_metadata(self.sync)?;
-        let plan = from_bundle(&self.bundle.spec)?;
+        let plan = self.item.plan()?;
         let (store, access) = self.access(&plan)?;
         let wish = Wish::of(self.bundle, &access.store_version);
         let place = self.place(live, &wish, &access, &plan).await?;
@@ -219,7 +220,7 @@ impl Turn<'_> {
         let early = |problem| (problem, false);
         let data = gathered
             .files(plan)
-            .and_then(|files| content(self.sync, files))
+            .and_then(|files| self.item.content(self.sync, files))
             .map_err(early)?;
         let hash = self.operator.hasher.hash(&self.sync.type_, parts(&data));
         if let Some(applied) = &mut live.applied
@@ -230,6 +231,7 @@ impl Turn<'_> {
             applied.wish = wish;
             return Ok(());
         }
+        self.item.check_issued(&gathered.issued()).map_err(early)?;
         if !self.operator.shards.may_work_on(self.key) {
             let text = "another replica works on the bundle now";
             return Err(early(Problem::new(Code::Unavailable, "LeaseLost", text)));
@@ -329,9 +331,11 @@ impl Turn<'_> {
         live: &mut Live,
         status: SecretBundleStatus,
     ) -> Result<(), Problem> {
-        let written = status::write(&self.operator.client, self.bundle, &status).await;
-        written.map_err(|error| api_problem("the bundle's status", error))?;
-        self.operator.metrics.statuses.inc();
+        if self.item.has_status() {
+            let written = status::write(&self.operator.client, self.bundle, &status).await;
+            written.map_err(|error| api_problem("the bundle's status", error))?;
+            self.operator.metrics.statuses.inc();
+        }
         live.status = Some(status);
         Ok(())
     }

@@ -5,13 +5,13 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::sync::Arc;
 
-use envlatch_api::{SecretBundle, VaultStore};
+use envlatch_api::{SecretBundle, SecretProviderClass, VaultStore};
 use futures_util::{StreamExt, pin_mut};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, PartialObjectMeta};
 use kube::core::DeserializeGuard;
 use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{Config, Event, watcher};
+use kube::runtime::watcher::{self, Config, Event, watcher};
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
@@ -65,7 +65,12 @@ impl Listed {
 }
 
 /// Starts every watch, and waits until each has listed once.
-pub(crate) async fn start(operator: &Arc<Operator>, client: &Client, scope: &Scope) {
+pub(crate) async fn start(
+    operator: &Arc<Operator>,
+    client: &Client,
+    scope: &Scope,
+    secret_objects: bool,
+) {
     let (sender, mut listed) = watch::channel(0);
     let done = Listed(sender);
     let secrets = scope.apis::<PartialObjectMeta<Secret>>(client);
@@ -79,15 +84,23 @@ pub(crate) async fn start(operator: &Arc<Operator>, client: &Client, scope: &Sco
     for api in bundles {
         tokio::spawn(watch_bundles(Arc::clone(operator), api, done.clone()));
     }
+    let classes = if secret_objects {
+        scope.apis(client)
+    } else {
+        Vec::new()
+    };
+    for api in classes {
+        tokio::spawn(watch_classes(Arc::clone(operator), api));
+    }
     // The senders live as long as the watches, which never end.
     drop(listed.wait_for(|count| *count >= expected).await);
 }
 
-/// Feeds `apply`, `delete` and, after a list, `keep` with what is there.
+/// Feeds `apply`, `delete` and, after a list, `keep` with what is there. Of what nobody waits for the cluster may have no definition.
 async fn follow<K>(
     api: Api<K>,
     config: Config,
-    done: Listed,
+    done: Option<Listed>,
     apply: impl Fn(K),
     delete: impl Fn(&Key),
     known: impl Fn() -> Vec<Key>,
@@ -117,18 +130,29 @@ async fn follow<K>(
                     delete(key);
                 }
                 listing = HashSet::new();
-                if std::mem::take(&mut first) {
+                if let (true, Some(done)) = (std::mem::take(&mut first), &done) {
                     done.done();
                 }
             }
             Ok(Event::Apply(object)) => apply(object),
             Ok(Event::Delete(object)) => delete(&Key::of(&object)),
+            Err(error) if done.is_none() && is_unknown(&error) => {
+                tracing::debug!(
+                    "no {} in this cluster",
+                    K::plural(&K::DynamicType::default())
+                );
+            }
             Err(error) => tracing::warn!(
                 "cannot watch {}: {error}",
                 K::plural(&K::DynamicType::default())
             ),
         }
     }
+}
+
+/// Whether there is no such kind.
+fn is_unknown(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 404)
 }
 
 fn watch_secrets(
@@ -155,7 +179,7 @@ fn watch_secrets(
         let delete = |key: &Key| wake(operator.world.set_secret(key.clone(), None));
         let known = || operator.world.secret_keys();
         let config = Config::default().labels(&format!("{LABEL}=true"));
-        follow(api, config, done, apply, delete, known).await;
+        follow(api, config, Some(done), apply, delete, known).await;
     }
 }
 
@@ -174,8 +198,24 @@ async fn watch_bundles(
         ),
     };
     let delete = |key: &Key| operator.lost(key);
-    follow(api, Config::default(), done, apply, delete, || {
-        operator.world.keys()
+    follow(api, Config::default(), Some(done), apply, delete, || {
+        operator.world.bundle_keys()
+    })
+    .await;
+}
+
+async fn watch_classes(operator: Arc<Operator>, api: Api<DeserializeGuard<SecretProviderClass>>) {
+    let apply = |object: DeserializeGuard<SecretProviderClass>| match object.0 {
+        Ok(class) => operator.saw_class(&class),
+        Err(error) => tracing::warn!(
+            "{}: cannot be understood: {}",
+            error.metadata.name.unwrap_or_default(),
+            error.error
+        ),
+    };
+    let delete = |key: &Key| operator.lost_class(key);
+    follow(api, Config::default(), None, apply, delete, || {
+        operator.world.classes()
     })
     .await;
 }

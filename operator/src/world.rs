@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use envlatch_api::{REFRESH_AT, SecretBundle, VaultStore};
 use kube::ResourceExt;
 
+use crate::item::Item;
 use crate::write::Version;
 
 /// An object in a namespace.
@@ -22,7 +23,7 @@ pub(crate) struct World(Mutex<Known>);
 
 #[derive(Default)]
 struct Known {
-    bundles: HashMap<Key, Arc<SecretBundle>>,
+    bundles: HashMap<Key, Arc<Item>>,
     /// Which bundles want a Secret
     wanted: HashMap<Key, BTreeSet<Key>>,
     secrets: HashMap<Key, Version>,
@@ -53,12 +54,40 @@ impl fmt::Display for Key {
 // === impl World ===
 
 impl World {
-    pub(crate) fn bundle(&self, key: &Key) -> Option<Arc<SecretBundle>> {
+    pub(crate) fn bundle(&self, key: &Key) -> Option<Arc<Item>> {
         self.known().bundles.get(key).cloned()
     }
 
     pub(crate) fn keys(&self) -> Vec<Key> {
         self.known().bundles.keys().cloned().collect()
+    }
+
+    /// The bundles that are objects of the API server.
+    pub(crate) fn bundle_keys(&self) -> Vec<Key> {
+        self.keys_where(|item| item.class().is_none())
+    }
+
+    /// What stands for the `secretObjects` of a class.
+    pub(crate) fn objects_of(&self, class: &Key) -> Vec<Key> {
+        let mut keys = self.keys_where(|item| item.class() == Some(&*class.name));
+        keys.retain(|key| key.namespace == class.namespace);
+        keys
+    }
+
+    /// The classes of these.
+    pub(crate) fn classes(&self) -> Vec<Key> {
+        let known = self.known();
+        let classes = known
+            .bundles
+            .iter()
+            .filter_map(|(key, item)| Some(Key::new(&key.namespace, item.class()?)));
+        classes.collect()
+    }
+
+    fn keys_where(&self, holds: impl Fn(&Item) -> bool) -> Vec<Key> {
+        let known = self.known();
+        let found = known.bundles.iter().filter(|(_, item)| holds(item));
+        found.map(|(key, _)| key.clone()).collect()
     }
 
     pub(crate) fn stores(&self) -> Arc<Vec<VaultStore>> {
@@ -70,13 +99,10 @@ impl World {
     }
 
     /// Takes a bundle in. Returns whether it is to be looked at: a change of its status is not.
-    pub(crate) fn set_bundle(&self, mut bundle: SecretBundle) -> bool {
-        // Both can be as large as the rest and are not used.
-        bundle.metadata.managed_fields = None;
-        if let Some(annotations) = &mut bundle.metadata.annotations {
-            annotations.retain(|name, _| name == REFRESH_AT);
-        }
-        let key = Key::of(&bundle);
+    pub(crate) fn set_bundle(&self, bundle: impl Into<Item>) -> bool {
+        let mut bundle = bundle.into();
+        bundle.slim();
+        let key = Key::of(&*bundle);
         let mut known = self.known();
         let earlier = known.bundles.get(&key).cloned();
         if let Some(earlier) = &earlier {

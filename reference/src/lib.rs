@@ -30,6 +30,7 @@ mod bulk;
 mod error;
 mod near;
 mod path;
+pub mod pem;
 mod pointer;
 mod select;
 mod template;

@@ -73,6 +73,9 @@
 //! | `toJson .a`, `toRawJson .a`, `mustToJson`, `mustToRawJson` | compact JSON, keys in the order of the secret |
 //! | `toPrettyJson .a`, `mustToPrettyJson` | JSON with two blanks per level |
 //! | `fromJson .a`, `mustFromJson` | the value of a JSON text |
+//! | `filterPEM "PRIVATE KEY" .a` | the PEM blocks of this kind, here those of every algorithm; none is an error |
+//! | `filterCertChain "leaf" .a` | of certificates in any order the leaf, or from there on `"intermediate"` ones or the `"root"` |
+//! | `dockerconfigjson "registry" .user .password …` | `.dockerconfigjson` for one or more registries |
 //!
 //! # What differs from Go and sprig, on purpose
 //!

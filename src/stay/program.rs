@@ -1,5 +1,6 @@
 //! The program as a process: its start, its signals, how it is stopped, and how it ends.
 
+use std::ffi::{CStr, CString};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 use std::time::Instant;
@@ -29,6 +30,9 @@ pub(crate) const NAME: &str = "envlatch:";
 
 /// The same where the kernel's 15 bytes are too few.
 pub(crate) const SHORT_NAME: &str = "envl:";
+
+/// The name of a launcher that has not started its program yet; `execve` names a process after its program.
+pub(crate) const STARTING: &CStr = c"envlatch:start";
 
 // === impl Program ===
 
@@ -127,7 +131,7 @@ fn publish(pid: i32) {
     let fits = |name: &String| name.len() <= 15;
     let name = Some(format!("{NAME}{pid}")).filter(fits);
     let name = name.unwrap_or_else(|| format!("{SHORT_NAME}{pid}"));
-    let _only_exec_needs_it = std::ffi::CString::new(name).map(|name| set_name(&name));
+    let _only_exec_needs_it = CString::new(name).map(|name| set_name(&name));
 }
 
 /// The exit code that stands for how a process ended: its own, or 128 and the number of the signal.

@@ -42,6 +42,22 @@ impl Own {
         }
     }
 
+    /// A pod that does nothing, so that there are containers, their mounts and control groups.
+    fn pod_runs(&self) {
+        self.succeeds(&["kubectl", "run", "idle", "--image=envlatch.test/pause:1"]);
+        self.pod_is_ready();
+    }
+
+    fn pod_is_ready(&self) {
+        self.succeeds(&[
+            "kubectl",
+            "wait",
+            "--for=condition=Ready",
+            "pod/idle",
+            "--timeout=60s",
+        ]);
+    }
+
     /// The first process of its namespaces.
     fn init(&self) -> Option<i32> {
         let name = format!("envlatch-cluster-{} -P", self.0);
@@ -97,6 +113,7 @@ fn up_heals_what_was_killed_and_down_leaves_nothing() {
         "a second `up` starts nothing"
     );
 
+    cluster.pod_runs();
     // Every part at once: data directories stay locked, sockets stay behind.
     for part in PARTS {
         cluster.kill(part);
@@ -115,6 +132,10 @@ fn up_heals_what_was_killed_and_down_leaves_nothing() {
     }
     cluster.succeeds(&["kubectl", "get", "node", "node-1"]);
     cluster.succeeds(&["vault", "kv", "get", "secret/app"]);
+    cluster.pod_is_ready();
+    let restarts = "--output=jsonpath={.status.containerStatuses[0].restartCount}";
+    let restarts = cluster.succeeds(&["kubectl", "get", "pod", "idle", restarts]);
+    assert_eq!(restarts.stdout, b"0", "containers outlive the parts");
     cluster.succeeds(&["down"]);
     cluster.leaves_nothing();
     cluster.succeeds(&["down"]);
@@ -126,6 +147,7 @@ fn up_heals_what_was_killed_and_down_leaves_nothing() {
 fn what_a_crash_left_is_in_nobodys_way() {
     let cluster = Own("crash");
     cluster.succeeds(&["up"]);
+    cluster.pod_runs();
     let init = cluster.init().unwrap();
     let pid = nix::unistd::Pid::from_raw(init);
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
@@ -134,8 +156,15 @@ fn what_a_crash_left_is_in_nobodys_way() {
     }
     let status = Cluster::script_for(cluster.0, &["status"]);
     assert!(!status.status.success());
+    let asked = Cluster::script_for(cluster.0, &["kubectl", "get", "nodes"]);
+    let text = String::from_utf8_lossy(&asked.stderr).into_owned();
+    assert!(
+        !asked.status.success() && text.contains("cluster crash does not run; start it"),
+        "{asked:?}"
+    );
     cluster.succeeds(&["up"]);
     cluster.succeeds(&["kubectl", "get", "node", "node-1"]);
+    cluster.pod_runs();
     let pid = nix::unistd::Pid::from_raw(cluster.init().unwrap());
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
     cluster.succeeds(&["down"]);

@@ -3,7 +3,7 @@
 use envlatch_test_support::Cluster;
 use serde_json::json;
 
-use crate::{APP, LAUNCHER, password_from_vault};
+use crate::{APP, ENVLATCH, launcher_mount, launcher_volume, password_from_vault};
 
 #[test]
 #[ignore = "needs the cluster"]
@@ -17,12 +17,12 @@ fn an_image_volume_brings_the_launcher() {
             "containers": [{
                 "name": "app",
                 "image": APP,
-                "command": ["/opt/envlatch/envlatch", "run", "--"],
+                "command": [ENVLATCH, "run", "--"],
                 "args": ["/app", "report"],
                 "env": password_from_vault(&namespace),
-                "volumeMounts": [{"name": "envlatch", "mountPath": "/opt/envlatch"}],
+                "volumeMounts": [launcher_mount()],
             }],
-            "volumes": [{"name": "envlatch", "image": {"reference": LAUNCHER, "pullPolicy": "Never"}}],
+            "volumes": [launcher_volume()],
         }),
     );
     let ended = pod.ended();

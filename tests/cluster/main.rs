@@ -5,11 +5,13 @@
 
 mod bed;
 mod chart;
+mod exec;
 mod faults;
 mod image;
 mod install;
 mod login;
 mod shutdown;
+mod stay;
 mod volumes;
 
 use envlatch_test_support::Namespace;
@@ -22,6 +24,19 @@ const APP_WITH_LAUNCHER: &str = "envlatch.test/app-with-launcher:dev";
 const LAUNCHER: &str = "envlatch.test/launcher:dev";
 /// A shell.
 const SHELL: &str = "envlatch.test/shell:dev";
+
+/// The launcher in containers that have its image as a volume: [`launcher_mount`].
+const ENVLATCH: &str = "/opt/envlatch/envlatch";
+
+/// The launcher's image as a volume of a pod.
+fn launcher_volume() -> Value {
+    json!({"name": "envlatch", "image": {"reference": LAUNCHER, "pullPolicy": "Never"}})
+}
+
+/// Where a container has that volume.
+fn launcher_mount() -> Value {
+    json!({"name": "envlatch", "mountPath": "/opt/envlatch"})
+}
 
 /// A variable whose value is this text.
 fn variable(name: &str, value: &str) -> Value {

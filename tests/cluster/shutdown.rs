@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 use envlatch_test_support::Cluster;
 use serde_json::json;
 
-use crate::{APP_WITH_LAUNCHER, LAUNCHER, SHELL, password_from_vault, variable};
+use crate::{
+    APP_WITH_LAUNCHER, ENVLATCH, SHELL, launcher_mount, launcher_volume, password_from_vault,
+    variable,
+};
 
 /// Longer than any test waits: what ends before was not killed for being late.
 const GRACE: Duration = Duration::from_secs(600);
@@ -23,12 +26,12 @@ fn the_program_gets_sigterm_when_its_pod_is_deleted() {
             "containers": [{
                 "name": "app",
                 "image": SHELL,
-                "command": ["/opt/envlatch/envlatch", "run", "--"],
+                "command": [ENVLATCH, "run", "--"],
                 "args": ["sh", "-c", script],
                 "env": password_from_vault(&namespace),
-                "volumeMounts": [{"name": "envlatch", "mountPath": "/opt/envlatch"}],
+                "volumeMounts": [launcher_mount()],
             }],
-            "volumes": [{"name": "envlatch", "image": {"reference": LAUNCHER, "pullPolicy": "Never"}}],
+            "volumes": [launcher_volume()],
         }),
     );
     pod.says("ready 8");

@@ -2,6 +2,8 @@
 //! and every link leads somewhere.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod troubleshooting;
+
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;

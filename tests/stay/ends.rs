@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use envlatch_test_support::{eventually, test_child};
+use envlatch_test_support::eventually;
 use nix::sys::signal::Signal;
 
-use crate::{SOON, child, children, envlatch, run, shell};
+use crate::{SOON, child, children, run, shell, waiting};
 
 #[test]
 fn every_exit_code_is_passed_on() {
@@ -88,21 +88,7 @@ fn the_program_ends_with_a_launcher_that_is_killed() {
 /// F06: a signal while the start is under way, here at a server where nobody listens.
 #[test]
 fn sigterm_during_the_start_ends_it() {
-    let mut running = envlatch()
-        .args([
-            "run",
-            "--on-change",
-            "exit",
-            "--addr",
-            "http://127.0.0.1:9",
-            "--timeout",
-            "60s",
-            "--",
-        ])
-        .arg(test_child())
-        .env("A", "vault:secret/data/a#b")
-        .env("VAULT_TOKEN", "t")
-        .spawn();
+    let mut running = waiting("exit").spawn();
     running.wait_for_stderr("trying again");
     running.kill(Signal::SIGTERM);
     running.wait_within(Duration::from_secs(5)).expect_code(143);

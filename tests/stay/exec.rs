@@ -2,7 +2,7 @@
 
 use envlatch_test_support::{CsiVolume, Program, test_child};
 
-use crate::{envlatch, shell};
+use crate::{envlatch, shell, waiting};
 
 fn exec(words: &[&str]) -> Program {
     envlatch().arg("exec").args(words)
@@ -86,6 +86,21 @@ fn what_cannot_be_had_is_said() {
         refused
             .expect_code(66)
             .stderr_has("its environment is empty, or it has overwritten it");
+    }
+}
+
+/// Until then there are references in it, and what the launcher logs in with.
+#[test]
+fn a_program_that_has_not_started_has_no_environment() {
+    for on_change in ["none", "restart"] {
+        let mut running = waiting(on_change).spawn();
+        running.wait_for_stderr("trying again");
+        let pid = running.pid().to_string();
+        let refused = exec(&["--pid", &pid, "--", "env"]).run();
+        refused
+            .expect_code(66)
+            .stdout_is("")
+            .stderr_has("is a launcher that has not started its program yet; ask again later");
     }
 }
 

@@ -42,6 +42,17 @@ fn shell(options: &[&str], script: &str) -> Program {
     run(options).args(["/bin/sh", "-c", script])
 }
 
+/// A start that waits for a server where nobody listens; it says so.
+fn waiting(on_change: &str) -> Program {
+    let server = ["--addr", "http://127.0.0.1:9", "--timeout", "60s", "--"];
+    envlatch()
+        .args(["run", "--on-change", on_change])
+        .args(server)
+        .arg(test_child())
+        .env("A", "vault:secret/data/a#b")
+        .env("VAULT_TOKEN", "t")
+}
+
 /// Process ids of the children of a process.
 fn children(pid: i32) -> Vec<i32> {
     let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));

@@ -163,6 +163,12 @@ impl Error {
     pub fn status(&self) -> Option<u16> {
         self.0.failure.status
     }
+
+    /// How long the server asked to be left alone.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.failure.retry_after
+    }
 }
 
 impl std::error::Error for Error {}

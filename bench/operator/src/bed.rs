@@ -4,7 +4,6 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
-use data_encoding::BASE64;
 use envlatch_api::manifests;
 use envlatch_test_support::{ApiServer, TempDir, Vault};
 use serde_json::{Value, json};
@@ -69,10 +68,10 @@ impl Bed {
             bytes,
         } = self.shape;
         let value = "v".repeat(bytes);
-        for path in 0..paths {
+        at_once(paths, |path| {
             self.vault
                 .put_kv2(&format!("path-{path}"), &json!({"key": value}));
-        }
+        });
         self.space("envlatch");
         for n in 0..namespaces {
             self.space(&format!("ns-{n}"));
@@ -95,9 +94,7 @@ impl Bed {
         });
         self.kubernetes
             .api("POST", "/apis/envlatch.io/v1alpha1/vaultstores", &store);
-        for n in 0..bundles {
-            self.bundle(n);
-        }
+        at_once(bundles, |n| self.bundle(n));
     }
 
     /// Makes the bundle with this number.
@@ -119,8 +116,33 @@ impl Bed {
     }
 
     /// The namespace of a bundle.
-    pub(crate) fn namespace(&self, n: usize) -> String {
+    fn namespace(&self, n: usize) -> String {
         format!("ns-{}", n % self.shape.accounts % self.shape.namespaces)
+    }
+
+    /// Where the Secret of a bundle is.
+    pub(crate) fn secret(&self, n: usize) -> String {
+        format!("/api/v1/namespaces/{}/secrets/b-{n}", self.namespace(n))
+    }
+
+    /// How many writes the API server has had, by its own count: without Leases, tokens and their reviews, which are no objects of ours.
+    pub(crate) fn writes(&self) -> f64 {
+        let (_, metrics) = self.kubernetes.send("GET", "/metrics", &Value::Null);
+        let text = metrics.as_str().unwrap_or_default();
+        let is_write = |line: &&str| {
+            let verbs = ["POST", "PUT", "PATCH", "APPLY", "DELETE"];
+            let has = |label: &str, value: &str| line.contains(&format!("{label}=\"{value}\""));
+            line.starts_with("apiserver_request_total{")
+                && verbs.iter().any(|verb| has("verb", verb))
+                && !["leases", "tokenreviews"]
+                    .iter()
+                    .any(|other| has("resource", other))
+                && !has("subresource", "token")
+        };
+        let counts = text.lines().filter(is_write);
+        counts
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
     }
 
     /// Every object of a list.
@@ -151,15 +173,18 @@ impl Bed {
     }
 
     fn write_kubeconfig(&self) -> Result<()> {
-        let config = json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "c",
-            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-            "clusters": [{"name": "c", "cluster": {
-                "server": self.kubernetes.address(),
-                "certificate-authority-data": BASE64.encode(self.kubernetes.ca_pem().as_bytes()),
-            }}],
-            "users": [{"name": "u", "user": {"token": self.kubernetes.token()}}],
-        });
+        let config = self.kubernetes.kubeconfig();
         fs::write(self.kubeconfig(), config.to_string()).context("cannot write the kubeconfig")
     }
+}
+
+/// Does `work` for each number below `count`, a few at a time.
+fn at_once(count: usize, work: impl Fn(usize) + Sync) {
+    const THREADS: usize = 4;
+    std::thread::scope(|scope| {
+        for first in 0..THREADS {
+            let work = &work;
+            scope.spawn(move || (first..count).step_by(THREADS).for_each(work));
+        }
+    });
 }

@@ -1,20 +1,19 @@
 //! The operator as a process, and what the kernel says that it costs.
 
-use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
+use envlatch_test_support::{cpu_seconds, memory_kib};
 
 use crate::bed::Bed;
 
-/// Ticks of `/proc/PID/stat` in a second (USER_HZ, the same on every Linux that Rust runs on).
-const TICKS: f64 = 100.0;
-
 /// The operator; it is killed with the value.
 pub(crate) struct Operator {
-    child: Child,
+    child: Mutex<Child>,
+    id: u32,
     port: u16,
 }
 
@@ -30,8 +29,9 @@ impl Operator {
                 "envlatch",
                 "--instance",
                 "bench",
+                // On a busy machine a Lease can be lost, and the measurement with it.
                 "--lease-duration",
-                "3s",
+                "60s",
             ])
             .args([
                 "--metrics-address",
@@ -45,7 +45,21 @@ impl Operator {
             .stdout(Stdio::null())
             .spawn()
             .context("cannot start the operator")?;
-        Ok(Self { child, port })
+        let id = child.id();
+        Ok(Self {
+            child: Mutex::new(child),
+            id,
+            port,
+        })
+    }
+
+    /// Whether it still runs.
+    pub(crate) fn runs(&self) -> Result<bool> {
+        let mut child = self
+            .child
+            .lock()
+            .map_err(|_poisoned| anyhow!("a panic elsewhere"))?;
+        Ok(child.try_wait()?.is_none())
     }
 
     /// The sum of a metric over its labels that contain `label`; nothing while it does not listen yet.
@@ -66,37 +80,25 @@ impl Operator {
 
     /// Seconds of processor time so far.
     pub(crate) fn cpu(&self) -> Result<f64> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        let fields: Vec<&str> = stat
-            .rsplit(") ")
-            .next()
-            .unwrap_or_default()
-            .split(' ')
-            .collect();
-        let ticks = |index: usize| {
-            fields
-                .get(index)
-                .and_then(|field| field.parse::<f64>().ok())
-        };
-        Ok((ticks(11).context("utime")? + ticks(12).context("stime")?) / TICKS)
+        Ok(cpu_seconds(self.pid()?))
     }
 
-    /// `VmRSS` or `VmHWM`, in KiB.
+    /// `VmRSS`, `VmHWM` or `RssAnon`, in KiB.
     pub(crate) fn memory(&self, field: &str) -> Result<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix(field))
-            .context("a line of memory")?;
-        let number = line.split_whitespace().nth(1).context("a number")?;
-        number.parse().context("a number of KiB")
+        Ok(memory_kib(self.pid()?, field) as f64)
+    }
+
+    fn pid(&self) -> Result<i32> {
+        i32::try_from(self.id).context("process ids fit")
     }
 }
 
 impl Drop for Operator {
     fn drop(&mut self) {
         // Fails when it has ended already, which is what is wanted.
-        drop(self.child.kill());
-        drop(self.child.wait());
+        if let Ok(mut child) = self.child.lock() {
+            drop(child.kill());
+            drop(child.wait());
+        }
     }
 }

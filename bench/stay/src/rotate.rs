@@ -17,8 +17,9 @@ const WARM_UP: usize = 10;
 
 /// A volume whose content changes, and the launcher that watches it.
 pub(crate) struct Rotation {
-    volume: CsiVolume,
+    /// Dropped first, or it would miss its volume
     pub(crate) launcher: Launcher,
+    volume: CsiVolume,
     number: usize,
 }
 

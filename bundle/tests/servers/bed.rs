@@ -1,11 +1,15 @@
 //! A real Kubernetes API server and a real Vault that asks it about tokens.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use envlatch_api::manifests;
-use envlatch_bundle::{Bundles, Fetched, File, Mounted, Options, Pod, Token, VolumeRequest};
+use envlatch_bundle::{
+    Bundles, Fetched, File, Memory, Mounted, Options, Pod, Token, VolumeRequest,
+};
 use envlatch_test_support::{ApiServer, Vault};
+use envlatch_vault::Secret;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde_json::{Value, json};
@@ -101,16 +105,12 @@ impl Bed {
 
     /// The plugin's part, as one process of it has it.
     pub(crate) async fn bundles(&self) -> Bundles {
-        let kubeconfig: Kubeconfig = serde_json::from_value(json!({
-            "current-context": "c",
-            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-            "clusters": [{"name": "c", "cluster": {
-                "server": self.kubernetes.address(),
-                "certificate-authority-data": data_encoding::BASE64.encode(self.kubernetes.ca_pem().as_bytes()),
-            }}],
-            "users": [{"name": "u", "user": {"token": self.kubernetes.token()}}],
-        }))
-        .unwrap();
+        self.bundles_with(Arc::default()).await
+    }
+
+    /// The same with what an earlier process left.
+    pub(crate) async fn bundles_with(&self, memory: Arc<Remembered>) -> Bundles {
+        let kubeconfig: Kubeconfig = serde_json::from_value(self.kubernetes.kubeconfig()).unwrap();
         let options = KubeConfigOptions::default();
         let config = Config::from_custom_kubeconfig(kubeconfig, &options);
         let client = Client::try_from(config.await.unwrap()).unwrap();
@@ -125,7 +125,7 @@ impl Bed {
                 None => Ok(()),
             },
         };
-        Bundles::new(client, options)
+        Bundles::new(client, options, memory)
     }
 
     /// How often the programs under test asked for a path.
@@ -158,4 +158,33 @@ pub(crate) fn files(fetched: Fetched) -> (BTreeMap<String, String>, Mounted) {
             abandoned: None,
         },
     )
+}
+
+/// What survives a process, without its journal.
+#[derive(Default)]
+pub(crate) struct Remembered(Mutex<BTreeMap<String, Secret>>);
+
+// === impl Remembered ===
+
+impl Remembered {
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+}
+
+impl Memory for Remembered {
+    fn write(&self, key: &str, record: &Secret) {
+        self.0
+            .lock()
+            .unwrap()
+            .insert(key.to_owned(), record.clone());
+    }
+
+    fn remove(&self, key: &str) {
+        self.0.lock().unwrap().remove(key);
+    }
+
+    fn all(&self) -> Vec<Secret> {
+        self.0.lock().unwrap().values().cloned().collect()
+    }
 }

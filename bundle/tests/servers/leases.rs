@@ -2,13 +2,22 @@
 
 use envlatch_bundle::{Fetched, Mounted};
 use envlatch_test_support::{Postgres, eventually};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::{Duration, Instant, sleep};
 
 use crate::SOON;
 use crate::bed::{Bed, files};
 
+/// A database whose credentials of role `app` are in bundle `db`.
 fn database(bed: &Bed, ttl: &str, max_ttl: &str) -> Postgres {
+    let postgres = engine(bed);
+    credentials(bed, "app", ttl, max_ttl);
+    bed.bundle("db", &bundle("app", "app"));
+    postgres
+}
+
+/// A database that Vault may make users of.
+pub(crate) fn engine(bed: &Bed) -> Postgres {
     let postgres = Postgres::start();
     bed.vault
         .api("POST", "sys/mounts/database", &json!({"type": "database"}));
@@ -18,18 +27,22 @@ fn database(bed: &Bed, ttl: &str, max_ttl: &str) -> Postgres {
         "username": postgres.superuser(), "password": postgres.password(),
     });
     bed.vault.api("POST", "database/config/main", &config);
+    postgres
+}
+
+/// A role of the database.
+pub(crate) fn credentials(bed: &Bed, name: &str, ttl: &str, max_ttl: &str) {
     let create =
         "CREATE ROLE \"{{name}}\" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}';";
     let role = json!({"db_name": "main", "creation_statements": [create], "default_ttl": ttl, "max_ttl": max_ttl});
-    bed.vault.api("POST", "database/roles/app", &role);
-    bed.bundle(
-        "db",
-        &json!({"role": "app", "entries": [
-            {"name": "username", "path": "database/creds/app", "key": "username"},
-            {"name": "password", "path": "database/creds/app", "key": "password"},
-        ]}),
-    );
-    postgres
+    bed.vault
+        .api("POST", &format!("database/roles/{name}"), &role);
+}
+
+/// A bundle of a role's credentials.
+pub(crate) fn bundle(role: &str, credentials: &str) -> Value {
+    let entry = |key: &str| json!({"name": key, "path": format!("database/creds/{credentials}"), "key": key});
+    json!({"role": role, "entries": [entry("username"), entry("password")]})
 }
 
 #[tokio::test(flavor = "multi_thread")]

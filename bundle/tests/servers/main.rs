@@ -4,7 +4,12 @@
 
 mod bed;
 mod faults;
+mod handover;
+mod identities;
+mod inputs;
 mod leases;
+mod limits;
+mod revocation;
 
 use std::time::Duration;
 

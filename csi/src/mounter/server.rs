@@ -43,6 +43,8 @@ struct Pending {
     target: Target,
     place: Private,
     gid: u32,
+    /// What is in force until then.
+    current: Option<Generation>,
     /// Whether the file system is still to be attached.
     new: bool,
 }
@@ -181,6 +183,7 @@ impl Server {
             target: request.target.clone(),
             place,
             gid: request.gid,
+            current: request.current,
             new,
         };
         self.pending.insert(generation, pending);
@@ -189,20 +192,31 @@ impl Server {
 
     fn commit(&mut self, request: &Request) -> Answer {
         let (generation, pending) = self.take(request)?;
+        let committed = self.put_in_force(generation, &pending);
+        let root = &pending.place.root;
+        if committed.is_err() && !pending.new && !tree::is_in_force(root, generation) {
+            // What it does not remove now, the next refresh does.
+            let _ = tree::clear_debris(root, pending.current);
+        }
+        committed.map(|()| (Reply::Done, None))
+    }
+
+    fn put_in_force(&self, generation: Generation, pending: &Pending) -> Result<(), Failure> {
         let put = |step: Step| move |errno| step.failed(errno);
-        tree::seal(&pending.place.root, generation, pending.gid).map_err(put(Step::SetOwner))?;
-        tree::swap(&pending.place.root, generation).map_err(put(Step::Swap))?;
-        tree::settle(&pending.place.root, generation, pending.gid).map_err(put(Step::Settle))?;
+        let Private { mount, root } = &pending.place;
+        tree::seal(root, generation, pending.gid).map_err(put(Step::SetOwner))?;
+        tree::swap(root, generation).map_err(put(Step::Swap))?;
+        tree::settle(root, generation, pending.gid).map_err(put(Step::Settle))?;
         if pending.new {
             if self.features.read_only {
-                tmpfs::set_read_only(&pending.place.mount, true).map_err(put(Step::SetReadOnly))?;
+                tmpfs::set_read_only(mount, true).map_err(put(Step::SetReadOnly))?;
             }
             let parent = self
                 .parent(&pending.target)?
                 .ok_or(Step::OpenParent.failed(Errno::NOENT))?;
-            attach::attach(&pending.place.mount, &parent)?;
+            attach::attach(mount, &parent)?;
         }
-        Ok((Reply::Done, None))
+        Ok(())
     }
 
     fn abort(&mut self, request: &Request) -> Answer {

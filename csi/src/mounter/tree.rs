@@ -114,15 +114,17 @@ pub(super) fn settle(root: &OwnedFd, generation: Generation, gid: u32) -> Result
 }
 
 /// Removes what an interrupted refresh or a container left among the volume's own names, to have room for a new
-/// generation. What programs see stays.
+/// generation. What programs see stays: `current`, or what `..data` names when that is not known any more.
 pub(super) fn clear_debris(root: &OwnedFd, current: Option<Generation>) -> Result<()> {
-    let current = current.map(Generation::directory);
+    let seen = || readlinkat(root, DATA, Vec::new()).ok();
+    let kept = match current {
+        Some(current) => Some(current.directory().into_bytes()),
+        None => seen().map(CString::into_bytes),
+    };
     sweep(root, |name| {
         !name.as_bytes().starts_with(b"..")
             || name.as_bytes() == DATA.as_bytes()
-            || current
-                .as_deref()
-                .is_some_and(|kept| name.as_bytes() == kept.as_bytes())
+            || kept.as_deref() == Some(name.as_bytes())
     })
 }
 

@@ -1,6 +1,7 @@
 //! The first publish of a volume: everything is fetched and written before anything is mounted.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use envlatch_secret::Secret;
 use tokio::sync::Notify;
@@ -21,7 +22,10 @@ impl<S: Source> Volumes<S> {
         wanted: &Wanted,
         interrupt: &Notify,
     ) -> Result<(), Status> {
+        let begin = Instant::now();
         let result = self.fetch_and_mount(wanted, interrupt).await;
+        let code = result.as_ref().err().map_or(Code::Ok, |error| error.code);
+        self.metrics.mounted(code, begin.elapsed());
         let Err(error) = result else { return Ok(()) };
         if is_final(error.code) {
             // Kubelet may never call again.

@@ -4,6 +4,7 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Instant;
 
 use envlatch_secret::Secret;
 use tokio::sync::Notify;
@@ -39,7 +40,11 @@ impl<S: Source> Volumes<S> {
                 "VolumeChanged: the volume is mounted for other arguments; delete the pod to have it mounted anew",
             ));
         }
-        if let Err(error) = self.renew(wanted, record, root, interrupt).await {
+        let begin = Instant::now();
+        let renewed = self.renew(wanted, record, root, interrupt).await;
+        let outcome = *renewed.as_ref().unwrap_or(&"failed");
+        self.metrics.refreshed(outcome, begin.elapsed());
+        if let Err(error) = renewed {
             self.metrics.refresh_failures.inc();
             tracing::warn!(
                 pod = wanted.request.pod.name,
@@ -51,13 +56,14 @@ impl<S: Source> Volumes<S> {
         Ok(())
     }
 
+    /// What became of it, in one word.
     async fn renew(
         self: &Arc<Self>,
         wanted: &Wanted,
         record: Option<Record>,
         root: OwnedFd,
         interrupt: &Notify,
-    ) -> Result<(), SourceError> {
+    ) -> Result<&'static str, SourceError> {
         let examined = match record {
             Some(record) => self.examine(record, root).await?,
             None => Examined::unknown(),
@@ -67,7 +73,7 @@ impl<S: Source> Volumes<S> {
             () = interrupt.notified() => return Err(interrupted()),
         };
         match fetched {
-            Fetched::Unchanged if examined.mounted.intact => Ok(()),
+            Fetched::Unchanged if examined.mounted.intact => Ok("unchanged"),
             Fetched::Unchanged => Err(SourceError {
                 code: Code::Internal,
                 reason: "Bug",
@@ -78,7 +84,7 @@ impl<S: Source> Volumes<S> {
                 if let Err(error) = &replaced {
                     self.source.refused(&wanted.request, error).await;
                 }
-                replaced
+                replaced.map(|()| "changed")
             }
         }
     }

@@ -27,6 +27,7 @@ impl<S: Source> Volumes<S> {
 
     async fn unpublish_now(&self, volume_id: &str, target: &Target) -> Result<(), Status> {
         let _lock = self.tasks.lock(volume_id).await;
+        self.remembered.remove(volume_id);
         self.unmount(target).await?;
         self.budget.release(target);
         self.forget_journalled(volume_id).await?;

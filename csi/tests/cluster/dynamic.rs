@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use envlatch_test_support::{Cluster, Namespace, Pod, Postgres, eventually};
 use serde_json::json;
@@ -32,14 +32,14 @@ fn database(cluster: &Cluster) -> &'static Postgres {
 }
 
 /// A database role of the namespace, and a bundle of its credentials. The policy has no right on `sys/leases/revoke`.
-fn credentials(namespace: &Namespace) {
+fn credentials(namespace: &Namespace, lease: u64, maximum: &str) {
     let (name, vault) = (namespace.name(), cluster().vault());
     let role = json!({
         "db_name": "app",
         "creation_statements":
             "CREATE ROLE \"{{name}}\" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'",
-        "default_ttl": format!("{LEASE}s"),
-        "max_ttl": "1h",
+        "default_ttl": format!("{lease}s"),
+        "max_ttl": maximum,
     });
     vault.api("POST", &format!("database/roles/{name}"), &role);
     namespace.put(vault, "static", &json!({"value": "x"}));
@@ -65,11 +65,18 @@ fn pod<'a>(namespace: &'a Namespace, name: &str) -> Pod<'a> {
     )
 }
 
-/// The name of the database user that the pod's file has now.
-fn user(pod: &Pod<'_>) -> String {
-    let output = pod.exec(&["cat", "/mnt/secrets/username"]);
+/// The database user that the pod's files have now, and its password.
+fn login(pod: &Pod<'_>) -> (String, String) {
+    let script = "cd -P /mnt/secrets/..data && cat username && echo && cat password";
+    let output = pod.exec(&["sh", "-c", script]);
     assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).unwrap()
+    let text = String::from_utf8(output.stdout).unwrap();
+    let (user, password) = text.split_once('\n').unwrap();
+    (user.to_owned(), password.to_owned())
+}
+
+fn user(pod: &Pod<'_>) -> String {
+    login(pod).0
 }
 
 /// The users of the database that Vault made for a role.
@@ -85,7 +92,7 @@ fn each_pod_has_a_credential_of_its_own_for_as_long_as_it_lives() {
     let cluster = cluster();
     let database = database(cluster);
     let namespace = cluster.namespace("dbpods");
-    credentials(&namespace);
+    credentials(&namespace, LEASE, "1h");
     let (stays, goes) = (pod(&namespace, "stays"), pod(&namespace, "goes"));
     let (kept, revoked) = (user(stays.runs()), user(goes.runs()));
     assert_ne!(kept, revoked);
@@ -108,4 +115,32 @@ fn each_pod_has_a_credential_of_its_own_for_as_long_as_it_lives() {
     eventually("no credential is left", Duration::from_secs(60), || {
         issued(database, &namespace).is_empty().then_some(())
     });
+}
+
+#[test]
+#[ignore = "needs the cluster"]
+fn a_program_that_connects_again_and_again_outlives_the_maximum() {
+    const MAXIMUM: u64 = 40;
+    let cluster = cluster();
+    let database = database(cluster);
+    let namespace = cluster.namespace("dbmaximum");
+    credentials(&namespace, LEASE, &format!("{MAXIMUM}s"));
+    let pod = pod(&namespace, "app");
+    pod.runs();
+    let (begin, mut users) = (Instant::now(), BTreeSet::new());
+    while begin.elapsed() < Duration::from_secs(3 * MAXIMUM) {
+        let (user, password) = login(&pod);
+        assert!(
+            database.accepts(&user, &password),
+            "after {:?} the file names {user}, which is gone; before, it was {users:?}",
+            begin.elapsed()
+        );
+        users.insert(user);
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    println!("{} users in {} s", users.len(), 3 * MAXIMUM);
+    assert!(
+        (3..=8).contains(&users.len()),
+        "one for each maximum, but there were {users:?}"
+    );
 }

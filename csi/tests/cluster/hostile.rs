@@ -3,7 +3,7 @@
 use envlatch_test_support::{Namespace, Pod};
 use serde_json::json;
 
-use crate::bed::{SHELL, bundle, cluster, shell, volume, volume_of};
+use crate::bed::{SHELL, bundle, cluster, refresh, shell, volume, volume_of};
 
 /// A pod whose root container has a writable mount of a SecretsStoreImport, and runs `script`.
 fn root_pod<'a>(namespace: &'a Namespace, name: &str, script: &str) -> Pod<'a> {
@@ -78,14 +78,7 @@ fn a_swapped_link_leads_nowhere() {
         pod.says("swapped");
     }
     put("second");
-    let annotated = cluster.kubectl(&[
-        "annotate",
-        "--namespace",
-        namespace.name(),
-        "secretsstoreimport/app",
-        "envlatch.io/refresh-at=now",
-    ]);
-    assert!(annotated.status.success(), "{annotated:?}");
+    refresh(&namespace, "secretsstoreimport/app", "now");
     for (pod, (name, _)) in pods.iter().zip(swaps) {
         let ended = pod.ended();
         assert_eq!(

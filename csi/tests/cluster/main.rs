@@ -13,3 +13,4 @@ mod faults;
 mod hostile;
 mod refresh;
 mod stay;
+mod user_namespace;

@@ -1,8 +1,9 @@
 //! A new value in Vault reaches the files of running pods, all of them at once.
 
+use envlatch_test_support::{Namespace, Pod};
 use serde_json::json;
 
-use crate::bed::{bundle, cluster, shell, volume};
+use crate::bed::{bundle, cluster, refresh, shell, volume};
 
 /// Reads two files that must always belong together, through one open directory each time, until both have the last value; says
 /// how often it looked.
@@ -13,26 +14,30 @@ const READ: &str = "looks=0; while :; do \
     [ \"$a\" != last ] || { echo \"the same in $looks looks\"; exit 0; }; \
     done";
 
+/// A pod that runs `READ` over two files of a secret that [`put`] writes.
+fn reading<'a>(namespace: &'a Namespace, refresh: &str) -> Pod<'a> {
+    put(namespace, "first");
+    let entries = [("a", "pair#a"), ("b", "pair#b")];
+    bundle(namespace, "app", &entries, &json!({"refresh": refresh}));
+    let script = format!("echo started; {READ}");
+    let volume = volume("secrets", &json!({"bundle": "app"}));
+    let pod = shell(namespace, "app", volume, &script);
+    pod.says("started");
+    pod
+}
+
+fn put(namespace: &Namespace, value: &str) {
+    let pair = json!({"a": value, "b": value});
+    namespace.put(cluster().vault(), "pair", &pair);
+}
+
 #[test]
 #[ignore = "needs the cluster"]
 fn a_new_value_replaces_all_files_at_once() {
-    let cluster = cluster();
-    let namespace = cluster.namespace("refresh");
-    let put =
-        |value: &str| namespace.put(cluster.vault(), "pair", &json!({"a": value, "b": value}));
-    put("first");
-    let entries = [("a", "pair#a"), ("b", "pair#b")];
-    bundle(&namespace, "app", &entries, &json!({"refresh": "10s"}));
-    let script = format!("echo started; {READ}");
-    let pod = shell(
-        &namespace,
-        "app",
-        volume("secrets", &json!({"bundle": "app"})),
-        &script,
-    );
-    pod.says("started");
-    put("second");
-    put("last");
+    let namespace = cluster().namespace("refresh");
+    let pod = reading(&namespace, "10s");
+    put(&namespace, "second");
+    put(&namespace, "last");
     let ended = pod.ended();
     let log = String::from_utf8(pod.log("")).unwrap();
     assert_eq!(ended.code, 0, "{log}");
@@ -43,30 +48,10 @@ fn a_new_value_replaces_all_files_at_once() {
 #[test]
 #[ignore = "needs the cluster"]
 fn an_annotation_refreshes_at_once() {
-    let cluster = cluster();
-    let namespace = cluster.namespace("annotation");
-    let put =
-        |value: &str| namespace.put(cluster.vault(), "pair", &json!({"a": value, "b": value}));
-    put("first");
-    let entries = [("a", "pair#a"), ("b", "pair#b")];
-    bundle(&namespace, "app", &entries, &json!({"refresh": "24h"}));
-    let script = format!("echo started; {READ}");
-    let pod = shell(
-        &namespace,
-        "app",
-        volume("secrets", &json!({"bundle": "app"})),
-        &script,
-    );
-    pod.says("started");
-    put("last");
-    let annotated = cluster.kubectl(&[
-        "annotate",
-        "--namespace",
-        namespace.name(),
-        "secretbundle/app",
-        "envlatch.io/refresh-at=now",
-    ]);
-    assert!(annotated.status.success(), "{annotated:?}");
+    let namespace = cluster().namespace("annotation");
+    let pod = reading(&namespace, "24h");
+    put(&namespace, "last");
+    refresh(&namespace, "secretbundle/app", "now");
     assert_eq!(pod.ended().code, 0);
 }
 

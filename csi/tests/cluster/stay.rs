@@ -3,7 +3,7 @@
 use envlatch_test_support::{Cluster, Namespace, Pod};
 use serde_json::{Value, json};
 
-use crate::bed::{SHELL, bundle, cluster, volume};
+use crate::bed::{SHELL, bundle, cluster, refresh, volume};
 
 const LAUNCHER: &str = "envlatch.test/launcher:dev";
 
@@ -41,29 +41,9 @@ fn staying<'a>(namespace: &'a Namespace, on_change: &str) -> Pod<'a> {
     )
 }
 
-/// Waits until the container `app` has written `text`.
-#[track_caller]
-fn says(pod: &Pod<'_>, text: &str) {
-    envlatch_test_support::eventually(text, std::time::Duration::from_secs(120), || {
-        String::from_utf8_lossy(&pod.log("app"))
-            .contains(text)
-            .then_some(())
-    });
-}
-
 fn change(cluster: &Cluster, namespace: &Namespace, value: &str) {
     namespace.put(cluster.vault(), "db", &json!({"password": value}));
-    let at = format!("envlatch.io/refresh-at={value}");
-    let words = [
-        "annotate",
-        "--overwrite",
-        "--namespace",
-        namespace.name(),
-        "secretbundle/app",
-        &at,
-    ];
-    let annotated = cluster.kubectl(&words);
-    assert!(annotated.status.success(), "{annotated:?}");
+    refresh(namespace, "secretbundle/app", value);
 }
 
 #[test]
@@ -79,9 +59,9 @@ fn a_changed_secret_restarts_the_program_in_place() {
         &json!({"refresh": "24h"}),
     );
     let pod = staying(&namespace, "restart");
-    says(&pod, "value first");
+    pod.says("value first");
     change(cluster, &namespace, "second");
-    says(&pod, "value second");
+    pod.says("value second");
     let status = &pod.object()["status"]["containerStatuses"];
     let restarts: Vec<_> = status
         .as_array()
@@ -90,6 +70,15 @@ fn a_changed_secret_restarts_the_program_in_place() {
         .map(|c| c["restartCount"].clone())
         .collect();
     assert_eq!(restarts, [0, 0], "the container goes on");
+    let output = pod.exec(&[
+        "/opt/envlatch/envlatch",
+        "exec",
+        "--",
+        "sh",
+        "-c",
+        "echo $PASSWORD",
+    ]);
+    assert_eq!(output.stdout, b"second\n", "{output:?}");
 }
 
 #[test]
@@ -105,7 +94,7 @@ fn a_changed_secret_is_told_by_a_signal() {
         &json!({"refresh": "24h"}),
     );
     let pod = staying(&namespace, "signal:HUP");
-    says(&pod, "value first");
+    pod.says("value first");
     change(cluster, &namespace, "second");
-    says(&pod, "told");
+    pod.says("told");
 }

@@ -8,6 +8,7 @@ use kube::ResourceExt;
 use kube::api::Api;
 use tokio::time::Instant;
 
+use crate::item::Item;
 use crate::operator::Operator;
 use crate::queue::Class;
 use crate::tracked::Live;
@@ -24,17 +25,17 @@ impl Operator {
     pub(super) async fn up_to_date(
         &self,
         key: &Key,
-        bundle: Arc<SecretBundle>,
+        item: Arc<Item>,
         live: &Live,
-    ) -> Option<Arc<SecretBundle>> {
-        if live.continued || !self.shards.is_late(key) {
-            return Some(bundle);
+    ) -> Option<Arc<Item>> {
+        if live.continued || !self.shards.is_late(key) || !item.has_status() {
+            return Some(item);
         }
         let api: Api<SecretBundle> = Api::namespaced(self.client.clone(), &key.namespace);
         match api.get_opt(&key.name).await {
             Ok(found) => found
-                .filter(|found| found.uid() == bundle.uid())
-                .map(Arc::new),
+                .filter(|found| found.uid() == item.uid())
+                .map(|found| Arc::new(Item::from(found))),
             Err(error) => {
                 tracing::warn!("{key}: {}", api_problem("the bundle", error));
                 self.want(key.clone(), Class::Timer, Instant::now() + AGAIN);

@@ -140,8 +140,7 @@ impl Turn<'_> {
             Some(problem) => {
                 tracing::warn!("{}: {problem}", self.key);
                 let note = format!("the Secret is kept as it is: {}", problem.message);
-                self.operator
-                    .tell(self.bundle, "Warning", problem.reason, &note);
+                self.post("Warning", problem.reason, &note);
             }
             None => {
                 let hash = earlier
@@ -152,10 +151,16 @@ impl Turn<'_> {
                     tracing::debug!("{}: synced", self.key);
                     let note =
                         format!("Secret {} holds what the server has", self.sync.secret_name);
-                    self.operator.tell(self.bundle, "Normal", "Synced", &note);
+                    self.post("Normal", "Synced", &note);
                 }
             }
         }
+    }
+
+    fn post(&self, type_: &str, reason: &str, note: &str) {
+        self.operator
+            .events
+            .post(&self.item.about(), type_, reason, note);
     }
 }
 

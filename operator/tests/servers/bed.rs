@@ -153,11 +153,11 @@ impl Bed {
 
     /// Starts the operator for namespace `team`.
     pub(crate) fn operator(&self, instance: &str) -> Operator {
-        self.operator_with(instance, &[])
+        self.operator_with(instance, &["--namespaces", "team"])
     }
 
-    /// The same with further flags.
-    pub(crate) fn operator_with(&self, instance: &str, more: &[&str]) -> Operator {
+    /// Starts the operator with flags that say for what.
+    pub(crate) fn operator_with(&self, instance: &str, scope: &[&str]) -> Operator {
         let log = self
             .folder
             .path()
@@ -167,21 +167,14 @@ impl Bed {
         let metrics = free.local_addr().unwrap();
         drop(free);
         let child = Command::new(env!("CARGO_BIN_EXE_envlatch-operator"))
-            .args([
-                "--namespaces",
-                "team",
-                "--own-namespace",
-                "envlatch",
-                "--instance",
-                instance,
-            ])
+            .args(scope)
+            .args(["--own-namespace", "envlatch", "--instance", instance])
             .args([
                 "--metrics-address",
                 &metrics.to_string(),
                 "--log-level",
                 "trace",
             ])
-            .args(more)
             .env_clear()
             .env("KUBECONFIG", self.kubeconfig_file())
             // Short, so that tests need not wait long for a successor; a flag can say otherwise.

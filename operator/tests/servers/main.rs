@@ -6,6 +6,7 @@ mod api_server;
 mod bad_inputs;
 mod bed;
 mod certificates;
+mod classes;
 mod faults;
 mod leases;
 mod outages;

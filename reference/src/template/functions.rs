@@ -5,6 +5,8 @@ mod format;
 mod json;
 mod logic;
 mod map;
+mod pem;
+mod registry;
 mod text;
 
 use std::borrow::Cow;
@@ -152,6 +154,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function("mustToPrettyJson", 1, 1, Text(json::to_pretty_json)),
     function("fromJson", 1, 1, Makes(json::from_json)),
     function("mustFromJson", 1, 1, Makes(json::from_json)),
+    function("filterPEM", 2, 2, Text(pem::filter_pem)),
+    function("filterCertChain", 2, 2, Text(pem::filter_cert_chain)),
+    function("dockerconfigjson", 3, 96, Text(registry::dockerconfigjson)),
 ];
 
 const fn function(name: &'static str, min: usize, max: usize, body: Body) -> Function {

@@ -1,5 +1,6 @@
 mod faults;
 mod limits;
+mod pem;
 mod properties;
 
 use super::functions::FUNCTIONS;
@@ -311,6 +312,20 @@ fn encodings_and_json() {
         ),
         ("${(fromJson .json).x}", "[1,2]"),
         ("${fromJson \"1.50\"}", "1.50"),
+    ]);
+}
+
+#[test]
+fn registry_credentials() {
+    table(&[
+        (
+            "${dockerconfigjson \"r.example.com\" .user .password}",
+            r#"{"auths":{"r.example.com":{"username":"bob","password":"a b&c","auth":"Ym9iOmEgYiZj"}}}"#,
+        ),
+        (
+            "${dockerconfigjson \"a\" \"u\" \"p\" \"b\" \"u\" \"\\\"\" | fromJson | dig \"auths\" \"b\" \"password\" \"\"}",
+            "\"",
+        ),
     ]);
 }
 

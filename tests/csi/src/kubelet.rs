@@ -1,6 +1,7 @@
 //! What kubelet does: makes a pod's directories, calls the plugin over its socket, and looks at the mount.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
@@ -27,10 +28,15 @@ use crate::script::Script;
 /// Generous: nothing here takes a second.
 const DEADLINE: Duration = Duration::from_secs(30);
 
+/// The variable with the directory of the script, for the plugin of these tests.
+pub const SCRIPT: &str = "ENVLATCH_TEST_SCRIPT";
+
 /// A node without its plugin.
 #[derive(Debug)]
 pub struct Node {
     root: TempDir,
+    /// For the plugins that are started, besides what tells them where they are
+    environment: Vec<(String, OsString)>,
 }
 
 /// The plugin, running.
@@ -76,7 +82,10 @@ impl Node {
         mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
         let root = TempDir::new().unwrap();
         fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let node = Self { root };
+        let node = Self {
+            root,
+            environment: Vec::new(),
+        };
         let kubelet = node.kubelet();
         fs::create_dir(&kubelet).unwrap();
         mount(
@@ -101,6 +110,11 @@ impl Node {
         chown(node.script().join("log"), Some(65532), Some(65532)).unwrap();
         Script::version(1).write(&node.script());
         node
+    }
+
+    /// Gives every plugin that is started from now on this variable.
+    pub fn set_env(&mut self, name: &str, value: impl Into<OsString>) {
+        self.environment.push((name.to_owned(), value.into()));
     }
 
     /// Kubelet's root directory.
@@ -148,10 +162,10 @@ impl Node {
             .env_clear()
             .env("ENVLATCH_NODE_NAME", "node-1")
             .env("ENVLATCH_METRICS_ADDRESS", "127.0.0.1:0")
+            .env(SCRIPT, self.script())
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .arg("--kubelet-dir")
             .arg(self.kubelet())
-            .arg("--script")
-            .arg(self.script())
             .args(arguments)
             .stdin(Stdio::null());
         command

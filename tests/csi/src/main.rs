@@ -5,6 +5,7 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use clap::Parser;
@@ -20,18 +21,25 @@ struct Options {
     #[command(flatten)]
     settings: Settings,
     /// Directory of the script and of the log of calls
-    #[arg(long)]
+    #[arg(long, env = envlatch_csi_tests::kubelet::SCRIPT)]
     script: PathBuf,
 }
 
 struct Scripted {
     directory: PathBuf,
+    /// Which volume was due last
+    turn: AtomicU32,
 }
 
 fn main() -> ExitCode {
     let options = Options::parse();
     let directory = options.script;
-    let build = async move |_: Context<'_>| Ok(Scripted { directory });
+    let build = async move |_: Context<'_>| {
+        Ok(Scripted {
+            directory,
+            turn: AtomicU32::new(0),
+        })
+    };
     match envlatch_csi::run(options.settings, build) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -85,9 +93,28 @@ impl Source for Scripted {
         Ok(Fetched::Content { content, state })
     }
 
+    async fn due(&self) -> String {
+        loop {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let (turn, volume_id) = Script::due(&self.directory);
+            if self.turn.swap(turn, Ordering::Relaxed) < turn {
+                return volume_id;
+            }
+        }
+    }
+
+    fn resume(&self, volume_id: &str, state: &Secret) {
+        let state = state.expose_str().unwrap_or("-");
+        self.log(&format!("resume {volume_id} state={state}"));
+    }
+
     async fn forget(&self, volume_id: &str, state: Option<&Secret>) {
         let state = state.and_then(|state| state.expose_str()).unwrap_or("-");
         self.log(&format!("forget {volume_id} state={state}"));
+    }
+
+    async fn flush(&self, _within: Duration) {
+        self.log("flush");
     }
 
     async fn refused(&self, request: &VolumeRequest, error: &SourceError) {

@@ -66,8 +66,29 @@ impl Script {
 
     /// Makes it the one in force.
     pub fn write(&self, directory: &Path) {
-        let new = directory.join("script.new");
-        fs::write(&new, serde_json::to_vec(self).unwrap()).unwrap();
-        fs::rename(new, directory.join("script.json")).unwrap();
+        replace(directory, "script.json", &serde_json::to_vec(self).unwrap());
     }
+
+    /// Which volume was named due last, and how many were before; none in turn 0.
+    #[must_use]
+    pub fn due(directory: &Path) -> (u32, String) {
+        let Ok(text) = fs::read_to_string(directory.join("due")) else {
+            return (0, String::new());
+        };
+        let (turn, volume_id) = text.split_once(' ').unwrap();
+        (turn.parse().unwrap(), volume_id.to_owned())
+    }
+
+    /// Names a volume due.
+    pub fn set_due(directory: &Path, volume_id: &str) {
+        let (turn, _) = Self::due(directory);
+        let text = format!("{} {volume_id}", turn + 1);
+        replace(directory, "due", text.as_bytes());
+    }
+}
+
+fn replace(directory: &Path, name: &str, text: &[u8]) {
+    let new = directory.join("new");
+    fs::write(&new, text).unwrap();
+    fs::rename(new, directory.join(name)).unwrap();
 }

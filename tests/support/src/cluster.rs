@@ -96,6 +96,32 @@ impl Cluster {
         answer
     }
 
+    /// A request with the rights of whoever has `token`.
+    #[must_use]
+    pub fn request_as(&self, token: &str, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        let ca = read(&self.ca_file());
+        Api::new(&format!("https://{NODE}:6443"), &ca, token).send(method, path, body)
+    }
+
+    /// A VaultStore for `vault` that lets every namespace use every role, with `more` in its spec.
+    #[track_caller]
+    pub fn store(&self, name: &str, vault: &Vault, more: &Value) {
+        let mut spec = json!({
+            "addresses": [vault.address()],
+            "tls": {"ca": vault.ca_pem()},
+            "grants": [{"namespaces": ["*"], "roles": ["*"]}],
+        });
+        for (key, value) in more.as_object().into_iter().flatten() {
+            spec[key] = value.clone();
+        }
+        self.apply(&json!({
+            "apiVersion": "envlatch.io/v1alpha1",
+            "kind": "VaultStore",
+            "metadata": {"name": name},
+            "spec": spec,
+        }));
+    }
+
     /// Creates or changes an object by server-side apply, whatever others had set.
     ///
     /// # Panics

@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
+use data_encoding::BASE64;
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -125,6 +126,20 @@ impl ApiServer {
     #[must_use]
     pub fn token(&self) -> &'static str {
         TOKEN
+    }
+
+    /// The administrator's kubeconfig, as JSON, which is YAML.
+    #[must_use]
+    pub fn kubeconfig(&self) -> Value {
+        json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "c",
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+            "clusters": [{"name": "c", "cluster": {
+                "server": self.address,
+                "certificate-authority-data": BASE64.encode(self.ca_pem().as_bytes()),
+            }}],
+            "users": [{"name": "u", "user": {"token": TOKEN}}],
+        })
     }
 
     /// A request as the administrator; `path` begins with `/`. Status 0 is no answer.

@@ -81,7 +81,7 @@ impl Postgres {
                 "PostgreSQL does not start: {}",
                 server.log()
             );
-            server.try_query("SELECT 1").status.success().then_some(())
+            server.accepts(SUPERUSER, &server.password).then_some(())
         });
         server
     }
@@ -114,7 +114,7 @@ impl Postgres {
     #[track_caller]
     #[must_use]
     pub fn query(&self, sql: &str) -> String {
-        let output = self.try_query(sql);
+        let output = self.try_query(SUPERUSER, &self.password, sql);
         assert!(
             output.status.success(),
             "{sql}: {}",
@@ -134,11 +134,17 @@ impl Postgres {
         rows.lines().map(str::to_owned).collect()
     }
 
+    /// Whether somebody gets in.
+    #[must_use]
+    pub fn accepts(&self, user: &str, password: &str) -> bool {
+        self.try_query(user, password, "SELECT 1").status.success()
+    }
+
     fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
-    fn try_query(&self, sql: &str) -> Output {
+    fn try_query(&self, user: &str, password: &str, sql: &str) -> Output {
         Command::new(binary("psql"))
             .args([
                 "-h",
@@ -146,7 +152,7 @@ impl Postgres {
                 "-p",
                 &self.port.to_string(),
                 "-U",
-                SUPERUSER,
+                user,
                 "-d",
                 "postgres",
             ])
@@ -158,7 +164,7 @@ impl Postgres {
                 sql,
             ])
             .env_clear()
-            .env("PGPASSWORD", &self.password)
+            .env("PGPASSWORD", password)
             .stdin(Stdio::null())
             .output()
             .expect("psql can be started")

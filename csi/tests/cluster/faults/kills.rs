@@ -3,12 +3,9 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use envlatch_test_support::Cluster;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde_json::json;
 
-use crate::bed::{bundle, cluster, mounts, plugin_pids, shell, volume};
+use crate::bed::{bundle, cluster, kill_plugin, mounts, shell, volume};
 
 const KILLS: usize = 20;
 
@@ -16,13 +13,6 @@ const KILLS: usize = 20;
 /// two looks is gone, so a look that failed is repeated once.
 const CHECK: &str = "look() { (cd -P /mnt/secrets/..data && a=$(cat a) && b=$(cat b) && [ -n \"$a\" ] && [ \"$a\" = \"$b\" ]); }; \
     for i in 1 2 3 4 5 6 7 8; do look || look || { echo broken; ls -la /mnt/secrets/; exit 1; }; sleep 0.1; done; echo whole";
-
-fn kill_plugin(cluster: &Cluster) {
-    for pid in plugin_pids(cluster) {
-        // One of its processes takes the other along.
-        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-    }
-}
 
 #[test]
 #[ignore = "needs the cluster"]
@@ -82,10 +72,7 @@ fn twenty_kills_leave_no_empty_volume_and_no_stacked_mount() {
         "volumes of pods that are gone are gone",
         Duration::from_secs(120),
         || {
-            let uid = lasting.object()["metadata"]["uid"]
-                .as_str()
-                .unwrap()
-                .to_owned();
+            let uid = lasting.uid();
             let left: Vec<String> = mounts(cluster)
                 .into_iter()
                 .filter(|target| !target.contains(&uid))

@@ -145,6 +145,26 @@ fn what_cannot_be_rendered_names_the_key_or_function() {
         ("${first .user}", "first needs a list"),
         ("${dict \"a\"}", "dict needs a value for each key"),
         ("${.user | b64dec}", "b64dec needs base64 with its padding"),
+        (
+            "${filterPEM \"CERTIFICATE\" .user}",
+            "filterPEM needs PEM with a block of that kind",
+        ),
+        (
+            "${filterCertChain \"leaf\" .user}",
+            "filterCertChain needs certificates as PEM",
+        ),
+        (
+            "${filterCertChain \"first\" .user}",
+            "filterCertChain needs \"leaf\", \"intermediate\" or \"root\" first",
+        ),
+        (
+            "${dockerconfigjson \"a\" .user .password \"b\"}",
+            "dockerconfigjson needs registry, user and password",
+        ),
+        (
+            "${dockerconfigjson \"a\" \"u:v\" .password}",
+            "dockerconfigjson needs a user without a colon in it",
+        ),
         ("${.user | b32dec}", "b32dec needs base32 with its padding"),
         (
             "${\"aGVsbG8\" | b64dec}",

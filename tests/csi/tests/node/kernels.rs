@@ -1,25 +1,16 @@
 //! Kernels that lack a call, which a seccomp filter plays: the plugin says so and goes on with the safest that is left.
 
-use std::collections::BTreeMap;
-
 use envlatch_csi_tests::Node;
 use envlatch_csi_tests::script::Script;
 use envlatch_csi_tests::volume::{assert_gone, assert_published, mounts};
 use nix::libc;
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch, apply_filter};
 
+use crate::errors::refuse;
 use crate::{DRIVER, block_on, start};
 
 /// From now on this thread, and what it starts, has a kernel without `call`.
 fn without(call: libc::c_long) {
-    let filter = SeccompFilter::new(
-        BTreeMap::from([(call, Vec::new())]),
-        SeccompAction::Allow,
-        SeccompAction::Errno(libc::ENOSYS.cast_unsigned()),
-        TargetArch::try_from(std::env::consts::ARCH).unwrap(),
-    )
-    .unwrap();
-    apply_filter(&BpfProgram::try_from(filter).unwrap()).unwrap();
+    refuse(call, libc::ENOSYS);
 }
 
 #[test]

@@ -247,11 +247,9 @@ fn an_upgrade_and_a_lost_journal_leave_mounts_alone() {
         let call = node.connect(DRIVER).await;
         call.publish(&volume).await.unwrap();
     });
-    assert!(
-        node.log()[1].contains("intact=true state=1"),
-        "{:?}",
-        node.log()
-    );
+    let log = node.log();
+    assert_eq!(log[1], "flush", "an end that is asked for is used");
+    assert!(log[3].contains("intact=true state=1"), "{log:?}");
     plugin.terminate();
     let state = node.kubelet().join("plugins").join(DRIVER).join("state");
     assert_eq!(mounts(&state).len(), 1, "one state for both processes");
@@ -292,5 +290,67 @@ fn stale_directories_of_a_rebooted_node_are_no_obstacle() {
         call.unpublish(&volume).await.unwrap();
         let status = call.publish(&volume).await.unwrap_err();
         assert_eq!(status.code(), Code::Aborted, "{}", status.message());
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn what_is_due_is_refreshed_without_a_call() {
+    let node = Node::new();
+    let plugin = start(&node);
+    let volume = node.volume("secrets");
+    let due = |number: u32| {
+        Script::version(number).write(&node.script());
+        Script::set_due(&node.script(), &volume.id);
+    };
+    let fetches = || {
+        node.log()
+            .iter()
+            .filter(|line| line.starts_with("fetch"))
+            .count()
+    };
+    let wait = |what: &str, done: &dyn Fn() -> bool| {
+        let begin = std::time::Instant::now();
+        while !done() {
+            assert!(
+                begin.elapsed() < std::time::Duration::from_secs(30),
+                "{what}"
+            );
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    };
+    block_on(async {
+        node.connect(DRIVER).await.publish(&volume).await.unwrap();
+    });
+    due(2);
+    let new = fs::read_link(volume.target.join("..data")).unwrap();
+    wait("no refresh", &|| {
+        fs::read_link(volume.target.join("..data")).unwrap() != new
+    });
+    assert_published(&volume.target, &Script::version(2), None);
+    block_on(async {
+        // What waits for the volume's turn sees the end of that refresh.
+        node.connect(DRIVER).await.publish(&volume).await.unwrap();
+    });
+
+    // A later process goes on with the state, and refreshes what kubelet has asked it for; not what is gone.
+    plugin.terminate();
+    let _plugin = start(&node);
+    block_on(async {
+        let call = node.connect(DRIVER).await;
+        assert!(
+            node.log()
+                .contains(&format!("resume {} state=2", volume.id)),
+            "{:?}",
+            node.log()
+        );
+        call.publish(&volume).await.unwrap();
+        due(3);
+        wait("no refresh", &|| fetches() >= 5);
+        call.unpublish(&volume).await.unwrap();
+        due(4);
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        assert_gone(&volume.target);
+        assert_eq!(fetches(), 5, "{:?}", node.log());
     });
 }

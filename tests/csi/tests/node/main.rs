@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod budgets;
+mod errors;
+mod flood;
 mod hostile;
 mod kernels;
 mod kills;

@@ -191,7 +191,9 @@ fn probes_and_metrics_are_served() {
     let _plugin = node.start(PLUGIN, &["--metrics-address", &port.to_string()]);
     block_on(async {
         let call = node.connect(DRIVER).await;
-        call.publish(&node.volume("secrets")).await.unwrap();
+        let volume = node.volume("secrets");
+        call.publish(&volume).await.unwrap();
+        call.publish(&volume).await.unwrap();
     });
     let get = |path: &str| {
         let mut stream = TcpStream::connect(port).unwrap();
@@ -209,7 +211,9 @@ fn probes_and_metrics_are_served() {
     }
     let metrics = get("/metrics");
     for line in [
-        "envlatch_csi_call_duration_seconds_count{method=\"NodePublishVolume\",code=\"Ok\"} 1",
+        "envlatch_csi_call_duration_seconds_count{method=\"NodePublishVolume\",code=\"Ok\"} 2",
+        "envlatch_csi_mount_duration_seconds_count{code=\"Ok\"} 1",
+        "envlatch_csi_refresh_duration_seconds_count{outcome=\"unchanged\"} 1",
         "envlatch_csi_volumes 1",
     ] {
         assert!(metrics.contains(line), "{line} is missing from:\n{metrics}");

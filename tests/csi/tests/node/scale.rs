@@ -1,23 +1,13 @@
 //! As many volumes as a node has pods.
 
-use std::fs;
 use std::time::Instant;
 
 use envlatch_csi_tests::Node;
 use envlatch_csi_tests::script::Script;
 use envlatch_csi_tests::volume::{assert_gone, assert_published};
+use envlatch_test_support::memory_kib;
 
 use crate::{DRIVER, block_on, start};
-
-/// Resident memory of a process in KiB.
-fn rss(process: i32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
 
 #[test]
 #[ignore = "needs root"]
@@ -26,7 +16,10 @@ fn a_hundred_and_ten_volumes_at_once() {
     let plugin = start(&node);
     block_on(async {
         let call = node.connect(DRIVER).await;
-        let sum = || rss(plugin.worker()) + rss(plugin.mounter);
+        let sum = || -> u64 {
+            let processes = [plugin.worker(), plugin.mounter];
+            processes.map(|pid| memory_kib(pid, "VmRSS")).iter().sum()
+        };
         let idle = sum();
         let volumes: Vec<_> = (0..110).map(|_| node.volume("secrets")).collect();
         for round in ["published", "republished"] {

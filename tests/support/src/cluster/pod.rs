@@ -43,6 +43,14 @@ impl<'a> Pod<'a> {
             .unwrap_or_else(|| panic!("pod {} is gone", self.name))
     }
 
+    /// The object's uid.
+    #[track_caller]
+    #[must_use]
+    pub fn uid(&self) -> String {
+        let uid = self.object()["metadata"]["uid"].clone();
+        uid.as_str().expect("objects have uids").to_owned()
+    }
+
     fn try_object(&self) -> Option<Value> {
         let path = self.namespace.path(&format!("pods/{}", self.name));
         let cluster = self.namespace.cluster;
@@ -97,12 +105,14 @@ impl<'a> Pod<'a> {
         }
     }
 
-    /// Waits until its only container has written `text`.
+    /// Waits until its first container has written `text`.
     #[track_caller]
     pub fn says(&self, text: &str) {
         let what = format!("pod {} says {text:?}", self.name);
+        let container = self.object()["spec"]["containers"][0]["name"].clone();
+        let container = container.as_str().expect("containers have names");
         soon(&what, || {
-            String::from_utf8_lossy(&self.log(""))
+            String::from_utf8_lossy(&self.log(container))
                 .contains(text)
                 .then_some(())
         });
@@ -123,9 +133,20 @@ impl<'a> Pod<'a> {
     /// Runs a command in its first container, as `kubectl exec` does.
     #[must_use]
     pub fn exec(&self, command: &[&str]) -> Output {
+        self.exec_with(&[], command)
+    }
+
+    /// The same in the container of this name.
+    #[must_use]
+    pub fn exec_in(&self, container: &str, command: &[&str]) -> Output {
+        self.exec_with(&["--container", container], command)
+    }
+
+    fn exec_with(&self, options: &[&str], command: &[&str]) -> Output {
         let namespace = self.namespace.name();
-        let words = ["exec", "--namespace", namespace, &self.name, "--"];
-        self.namespace.cluster.kubectl(&[&words, command].concat())
+        let words = ["exec", "--namespace", namespace, &self.name];
+        let words = [&words, options, &["--"], command].concat();
+        self.namespace.cluster.kubectl(&words)
     }
 
     /// Asks for its deletion with this grace period, and returns at once.
@@ -152,10 +173,7 @@ impl<'a> Pod<'a> {
 
     /// The directory of the control group that all its containers are in.
     fn memory_group(&self) -> PathBuf {
-        let uid = self.object()["metadata"]["uid"]
-            .as_str()
-            .expect("objects have uids")
-            .to_owned();
+        let uid = self.uid();
         let folders = ["/sys/fs/cgroup/memory", "/sys/fs/cgroup"];
         folders
             .iter()

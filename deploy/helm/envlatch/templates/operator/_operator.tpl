@@ -31,6 +31,12 @@ helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 - apiGroups: ["envlatch.io"]
   resources: ["secretbundles/status"]
   verbs: ["patch"]
+{{- if .root.Values.operator.secretObjects }}
+# What the secretObjects of classes ask for.
+- apiGroups: ["secrets-store.csi.x-k8s.io"]
+  resources: ["secretproviderclasses"]
+  verbs: ["list", "watch"]
+{{- end }}
 # list and watch are used for metadata of labelled Secrets alone, but Kubernetes cannot limit them to that.
 - apiGroups: [""]
   resources: ["secrets"]

@@ -1,0 +1,156 @@
+//! A program that connects with what its files say, again and again, while credentials and tokens reach their maximum.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use envlatch_bundle::{Bundles, Fetched, Mounted, VolumeRequest};
+use envlatch_test_support::Postgres;
+use serde_json::json;
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::{Instant, interval, sleep};
+
+use crate::bed::{Bed, files};
+use crate::leases::{bundle, credentials, engine};
+
+/// A volume as the node half keeps it.
+pub(crate) struct Kept {
+    request: VolumeRequest,
+    latest: Mutex<(BTreeMap<String, String>, Mounted)>,
+}
+
+// === impl Kept ===
+
+impl Kept {
+    pub(crate) async fn mount(bundles: &Bundles, request: VolumeRequest) -> Arc<Self> {
+        let latest = files(bundles.fetch(&request, None).await.unwrap());
+        let latest = Mutex::new(latest);
+        Arc::new(Self { request, latest })
+    }
+
+    /// By name.
+    pub(crate) fn files(&self) -> BTreeMap<String, String> {
+        self.latest.lock().unwrap().0.clone()
+    }
+
+    /// What happens when kubelet calls, or when it is due.
+    pub(crate) async fn refresh(&self, bundles: &Bundles) {
+        let mounted = self.latest.lock().unwrap().1.clone();
+        if let Ok(fetched @ Fetched::Files { .. }) =
+            bundles.fetch(&self.request, Some(&mounted)).await
+        {
+            *self.latest.lock().unwrap() = files(fetched);
+        }
+    }
+
+    /// Connects until `end`; the users that it was, in any order.
+    async fn connect(&self, postgres: &Arc<Postgres>, end: Instant) -> BTreeSet<String> {
+        let mut users = BTreeSet::new();
+        while Instant::now() < end {
+            let files = self.files();
+            let (user, password) = (files["username"].clone(), files["password"].clone());
+            let (postgres, name) = (Arc::clone(postgres), user.clone());
+            let accepted = spawn_blocking(move || postgres.accepts(&name, &password));
+            assert!(
+                accepted.await.unwrap(),
+                "{} has {user}, which is gone; it was {users:?} before",
+                self.request.volume_id
+            );
+            users.insert(user);
+            sleep(Duration::from_millis(150)).await;
+        }
+        users
+    }
+}
+
+/// What lives how long, in seconds, and how often kubelet calls, if it does.
+struct Case {
+    name: &'static str,
+    lease: (u32, u32),
+    token: (u32, u32),
+    calls: Option<u64>,
+}
+
+const LONG: (u32, u32) = (3600, 86400);
+
+const CASES: [Case; 4] = [
+    Case {
+        name: "rarely-called",
+        lease: (8, 20),
+        token: LONG,
+        calls: Some(7),
+    },
+    Case {
+        name: "never-called",
+        lease: (8, 20),
+        token: LONG,
+        calls: None,
+    },
+    Case {
+        name: "short-token",
+        lease: LONG,
+        token: (8, 20),
+        calls: None,
+    },
+    Case {
+        name: "no-renewal",
+        lease: (20, 20),
+        token: LONG,
+        calls: None,
+    },
+];
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Kubernetes, Vault and PostgreSQL"]
+async fn whoever_connects_again_and_again_is_never_refused() {
+    let bed = Bed::new();
+    let postgres = Arc::new(engine(&bed));
+    let bundles = Arc::new(bed.bundles().await);
+    let mut volumes = BTreeMap::new();
+    let mut tasks = JoinSet::new();
+    for Case {
+        name,
+        lease: (ttl, max_ttl),
+        token: (token_ttl, token_max_ttl),
+        calls,
+    } in CASES
+    {
+        credentials(&bed, name, &format!("{ttl}s"), &format!("{max_ttl}s"));
+        let token = json!({"token_ttl": token_ttl, "token_max_ttl": token_max_ttl});
+        bed.role(name, &token);
+        bed.bundle(name, &bundle(name, name));
+        let volume = Kept::mount(&bundles, bed.volume(name, ("bundle", name))).await;
+        volumes.insert(volume.request.volume_id.clone(), Arc::clone(&volume));
+        if let Some(calls) = calls {
+            let bundles = Arc::clone(&bundles);
+            tasks.spawn(async move {
+                let mut calls = interval(Duration::from_secs(calls));
+                loop {
+                    calls.tick().await;
+                    volume.refresh(&bundles).await;
+                }
+            });
+        }
+    }
+    let (clock, due) = (Arc::clone(&bundles), volumes.clone());
+    tasks.spawn(async move {
+        loop {
+            due[&clock.due().await].refresh(&clock).await;
+        }
+    });
+    let end = Instant::now() + Duration::from_secs(61);
+    let connecting = volumes
+        .values()
+        .map(|volume| volume.connect(&postgres, end));
+    for (volume, users) in volumes
+        .keys()
+        .zip(futures_util::future::join_all(connecting).await)
+    {
+        println!("{volume} was {} users", users.len());
+        assert!(
+            (3..=10).contains(&users.len()),
+            "{volume} was {} users in three maxima",
+            users.len()
+        );
+    }
+}

@@ -1,0 +1,91 @@
+//! What is owed to a server when the process ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use envlatch_test_support::{Postgres, eventually};
+use serde_json::json;
+use tokio::runtime::Runtime;
+
+use crate::SOON;
+use crate::bed::{Bed, Remembered, files};
+use crate::leases::{bundle, credentials, engine};
+
+/// One process of the plugin: a runtime that ends with all its tasks.
+fn process<T>(work: impl Future<Output = T>) -> T {
+    let runtime = Runtime::new().unwrap();
+    let outcome = runtime.block_on(work);
+    runtime.shutdown_background();
+    outcome
+}
+
+/// The server answers a revocation before it has ended the leases.
+fn issued(postgres: &Postgres, number: usize) {
+    eventually("that many credentials", SOON, || {
+        (postgres.issued().len() == number).then_some(())
+    });
+}
+
+#[test]
+#[ignore = "needs Kubernetes, Vault and PostgreSQL"]
+fn what_could_not_be_revoked_is_left_to_the_next_process() {
+    let bed = Bed::new();
+    let postgres = engine(&bed);
+    credentials(&bed, "app", "10m", "1h");
+    bed.bundle("db", &bundle("app", "app"));
+    let memory = Arc::<Remembered>::default();
+    let volume = |name: &str| bed.volume(name, ("bundle", "db"));
+    process(async {
+        let bundles = bed.bundles_with(Arc::clone(&memory)).await;
+        for name in ["done", "owed"] {
+            files(bundles.fetch(&volume(name), None).await.unwrap());
+        }
+        assert_eq!(postgres.issued().len(), 2);
+        // The end of the process waits for what is under way.
+        bundles.forget("csi-done", None);
+        bundles.flush(SOON).await;
+        assert_eq!(memory.len(), 0);
+        issued(&postgres, 1);
+        bed.vault.seal();
+        bundles.forget("csi-owed", None);
+        bundles.flush(Duration::from_secs(2)).await;
+        assert_eq!(memory.len(), 1);
+    });
+    bed.vault.unseal();
+    eventually("the server works again", SOON, || {
+        (bed.vault.try_api("GET", "sys/mounts", &json!(null)).0 == 200).then_some(())
+    });
+    assert_eq!(postgres.issued().len(), 1);
+    process(async {
+        let bundles = bed.bundles_with(Arc::clone(&memory)).await;
+        bundles.flush(SOON).await;
+        assert_eq!(memory.len(), 0);
+        issued(&postgres, 0);
+    });
+}
+
+#[test]
+#[ignore = "needs Kubernetes, Vault and PostgreSQL"]
+fn a_plugin_that_starts_renews_before_kubelet_calls() {
+    let bed = Bed::new();
+    let postgres = engine(&bed);
+    credentials(&bed, "app", "6s", "1h");
+    bed.bundle("db", &bundle("app", "app"));
+    let volume = bed.volume("pod", ("bundle", "db"));
+    let (user, state) = process(async {
+        let bundles = bed.bundles().await;
+        let (found, mounted) = files(bundles.fetch(&volume, None).await.unwrap());
+        (found["username"].clone(), mounted.state.unwrap())
+    });
+    process(async {
+        let bundles = bed.bundles().await;
+        bundles.resume(&volume.volume_id, &state);
+        tokio::time::sleep(Duration::from_secs(14)).await;
+        assert_eq!(postgres.issued(), [user]);
+        // What it resumed is revoked as if it had made it.
+        bundles.forget(&volume.volume_id, Some(&state));
+        bundles.flush(SOON).await;
+        issued(&postgres, 0);
+    });
+    assert_eq!(bed.asked("auth/kubernetes/login"), 1);
+}

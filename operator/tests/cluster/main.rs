@@ -1,0 +1,13 @@
+//! The sync operator in a real cluster, installed from its chart, with a real Vault. Every case is ignored by plain `cargo test` and
+//! run by `scripts/test cluster`.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bed;
+mod canary;
+mod classes;
+mod deletion;
+mod deliver;
+mod faults;
+mod replicas;
+mod rights;
+mod show;
