@@ -153,11 +153,16 @@ impl Bed {
 
     /// Starts the operator for namespace `team`.
     pub(crate) fn operator(&self, instance: &str) -> Operator {
-        self.operator_with(instance, &["--namespaces", "team"])
+        self.operator_with(instance, &[])
+    }
+
+    /// The same with further flags.
+    pub(crate) fn operator_with(&self, instance: &str, more: &[&str]) -> Operator {
+        self.operator_for(instance, &[&["--namespaces", "team"], more].concat())
     }
 
     /// Starts the operator with flags that say for what.
-    pub(crate) fn operator_with(&self, instance: &str, scope: &[&str]) -> Operator {
+    pub(crate) fn operator_for(&self, instance: &str, scope: &[&str]) -> Operator {
         let log = self
             .folder
             .path()

@@ -72,7 +72,7 @@ fn until_told(bed: &Bed, class: &str, reason: &str) {
 fn synced(bed: &Bed) -> Operator {
     define(bed);
     put(bed, "one");
-    let operator = bed.operator_with("a", &["--namespaces", "team", "--secret-objects"]);
+    let operator = bed.operator_with("a", &["--secret-objects"]);
     make(
         bed,
         &class(
@@ -90,7 +90,7 @@ fn synced(bed: &Bed) -> Operator {
 fn a_cluster_without_classes_is_no_error_and_with_them_each_object_becomes_a_secret() {
     let bed = Bed::new();
     put(&bed, "one");
-    let operator = bed.operator_with("a", &["--all-namespaces", "--secret-objects"]);
+    let operator = bed.operator_for("a", &["--all-namespaces", "--secret-objects"]);
     bed.sync("bundle", "bundle", &json!({}), &json!({}));
     bed.until("bundle", "Synced");
     assert!(!String::from_utf8_lossy(&operator.log()).contains("WARN"));
@@ -146,7 +146,7 @@ fn the_secret_of_a_class_is_kept_in_step_and_stays_when_the_class_goes() {
     // Another process finds it as it should be.
     operator.kill();
     let before = bed.version(&format!("{SECRETS}/app"));
-    let _restarted = bed.operator_with("b", &["--namespaces", "team", "--secret-objects"]);
+    let _restarted = bed.operator_with("b", &["--secret-objects"]);
     eventually("the class to be looked at", SOON, || {
         (bed.asked("auth/kubernetes/login") >= 2).then_some(())
     });
