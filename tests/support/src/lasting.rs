@@ -6,7 +6,8 @@
 //! that lives as long as the process.
 
 use std::net::TcpListener;
-use std::process::{Child, Command};
+use std::process::{self, Child, Command};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Mutex, OnceLock};
 use std::thread;
@@ -41,11 +42,19 @@ pub(crate) fn spawn(command: Command) -> Child {
 /// Where servers listen unless told otherwise.
 pub(crate) const LOOPBACK: &str = "127.0.0.1";
 
-/// A port of the address `host` that is free now.
+/// A port of the address `host` that is free and stays so until the one who asked listens on it.
+///
+/// The kernel gives ports from 32768 on to connections and to whoever listens on port 0 (ip(7), ip_local_port_range), so
+/// one that was free a moment ago can be taken by then; those below are given by this function alone, each once.
 pub(crate) fn free_port(host: &str) -> u16 {
-    let listener = TcpListener::bind((host, 0)).expect("a port is free");
-    listener
-        .local_addr()
-        .expect("a bound listener has an address")
-        .port()
+    const FIRST: u32 = 12_000;
+    const COUNT: u32 = 20_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Test processes that run side by side begin in different places.
+    let start = process::id().wrapping_mul(613);
+    (0..COUNT)
+        .map(|_| start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT)
+        .map(|offset| u16::try_from(FIRST + offset).expect("below 32768"))
+        .find(|port| TcpListener::bind((host, *port)).is_ok())
+        .expect("a port is free")
 }
