@@ -10,6 +10,7 @@ use std::time::Duration;
 use clap::Args;
 use envlatch_bundle::{Bundles, Code, Counters, Memory, Options, Problem, Staleness};
 use envlatch_secret::Secret;
+use envlatch_service::kubernetes::KubernetesSettings;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
@@ -38,6 +39,10 @@ pub struct BundleSettings {
     /// Write SecretProviderClassPodStatus as the Secrets Store CSI Driver does
     #[arg(long, env = "ENVLATCH_POD_STATUS")]
     pub pod_status: bool,
+
+    /// Where the API server is
+    #[command(flatten)]
+    pub kubernetes: KubernetesSettings,
 }
 
 /// Fetches what pods name in `volumeAttributes`.
@@ -49,17 +54,17 @@ struct Figures(Arc<Bundles>);
 // === impl BundleSource ===
 
 impl BundleSource {
-    /// Uses the API server of the cluster that this runs in.
+    /// Uses the API server that `settings` name.
     ///
     /// # Errors
-    /// This runs in no cluster.
-    pub async fn new(
+    /// They name none, or a file that cannot be used.
+    pub fn new(
         context: Context<'_>,
         settings: &BundleSettings,
         publish_timeout: Duration,
     ) -> Result<Self, String> {
-        let client = kube::Client::try_default().await;
-        let client = client.map_err(|error| format!("cannot use the API server: {error}"))?;
+        let client = settings.kubernetes.client(None);
+        let client = client.map_err(|error| error.to_string())?;
         let options = Options {
             node: context.node_name,
             refresh: settings.refresh,

@@ -63,7 +63,7 @@ pub use crate::worker::Context;
 /// The plugin cannot start, or its other process is gone.
 pub fn run<S: Source>(
     settings: Settings,
-    build: impl AsyncFnOnce(Context<'_>) -> Result<S, String>,
+    build: impl FnOnce(Context<'_>) -> Result<S, String>,
 ) -> Result<(), StartError> {
     settings.log.start();
     let prepared = Prepared::new(&settings)?;
@@ -118,7 +118,7 @@ fn work<S: Source>(
     prepared: Prepared,
     socket: OwnedFd,
     lifeline: UnixStream,
-    build: impl AsyncFnOnce(Context<'_>) -> Result<S, String>,
+    build: impl FnOnce(Context<'_>) -> Result<S, String>,
 ) -> Result<(), StartError> {
     let Prepared {
         lock: _lock,

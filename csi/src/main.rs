@@ -4,6 +4,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use clap::Parser;
+use envlatch_csi::Context;
 use envlatch_csi::bundles::{BundleSettings, BundleSource};
 use envlatch_csi::settings::Settings;
 
@@ -20,9 +21,8 @@ struct Flags {
 fn main() -> ExitCode {
     let Flags { node, bundles } = Flags::parse();
     let timeout = node.publish_timeout;
-    let outcome = envlatch_csi::run(node, async move |context| {
-        BundleSource::new(context, &bundles, timeout).await
-    });
+    let build = |context: Context<'_>| BundleSource::new(context, &bundles, timeout);
+    let outcome = envlatch_csi::run(node, build);
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -57,7 +57,7 @@ impl Worker {
     /// Serves until SIGTERM or SIGINT, or until the mounter is gone.
     pub(crate) async fn run<S: Source>(
         self,
-        build: impl AsyncFnOnce(Context<'_>) -> Result<S, String>,
+        build: impl FnOnce(Context<'_>) -> Result<S, String>,
     ) -> Result<(), StartError> {
         let mut registry = Registry::with_prefix("envlatch_csi");
         let metrics = Arc::new(Metrics::register(&mut registry));
@@ -66,7 +66,6 @@ impl Worker {
             registry: &mut registry,
             node_name: self.settings.node_name.clone(),
         })
-        .await
         .map_err(StartError::Source)?;
         let settings = &self.settings;
         let limits = Limits {

@@ -39,9 +39,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use envlatch_bundle::Problem;
+use envlatch_service::kubernetes::KubernetesError;
 use envlatch_service::monitoring;
 use envlatch_vault::Secret;
-use kube::{Client, Config};
+use kube::Client;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -71,13 +72,8 @@ pub enum OperatorError {
     #[error("cannot listen on {0}; set --metrics-address")]
     Listen(std::net::SocketAddr, #[source] io::Error),
     /// No cluster to talk to
-    #[error(
-        "cannot find out how to reach the API server; run in a pod with a service account, or set KUBECONFIG"
-    )]
-    Config(#[source] kube::config::InferConfigError),
-    /// The configuration of the cluster cannot be used
-    #[error("cannot use the configuration of the API server")]
-    Client(#[source] kube::Error),
+    #[error(transparent)]
+    Kubernetes(#[from] KubernetesError),
     /// Somebody damaged the key
     #[error("{0}")]
     Key(Problem),
@@ -119,11 +115,8 @@ async fn serve(settings: &Settings) -> Result<(), OperatorError> {
     let stage = Arc::clone(&health);
     let ready = move || std::future::ready(stage.ready());
     tokio::spawn(monitoring::serve(listener, health.registry(), ready));
-    let mut config = Config::infer().await.map_err(OperatorError::Config)?;
-    let watching = Client::try_from(config.clone()).map_err(OperatorError::Client)?;
-    // Watches are silent for minutes; an answer that is not there by now does not come.
-    config.read_timeout = Some(ANSWER);
-    let client = Client::try_from(config).map_err(OperatorError::Client)?;
+    let watching = settings.kubernetes.client(None)?;
+    let client = settings.kubernetes.client(Some(ANSWER))?;
     let shards = Arc::new(Shards::new(
         client.clone(),
         &settings.own_namespace,
@@ -142,8 +135,7 @@ async fn serve(settings: &Settings) -> Result<(), OperatorError> {
 }
 
 async fn remove_finalizers(settings: &Settings) -> Result<(), OperatorError> {
-    let config = Config::infer().await.map_err(OperatorError::Config)?;
-    let client = Client::try_from(config).map_err(OperatorError::Client)?;
+    let client = settings.kubernetes.client(Some(ANSWER))?;
     let removed = uninstall::remove_finalizers(&client, &scope(settings)).await;
     removed.map_err(OperatorError::Finalizers)
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
+use envlatch_service::kubernetes::KubernetesSettings;
 use envlatch_service::log::LogSettings;
 
 /// Flags; each can also be given as the environment variable that its help names.
@@ -63,6 +64,10 @@ pub struct Settings {
         default_value = "127.0.0.1:9897"
     )]
     pub metrics_address: SocketAddr,
+
+    /// Where the API server is
+    #[command(flatten)]
+    pub kubernetes: KubernetesSettings,
 
     /// Messages
     #[command(flatten)]

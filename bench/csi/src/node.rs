@@ -1,14 +1,12 @@
 //! A node without a kubelet: the plugin as users get it, a real API server and a real Vault, and kubelet's calls made here.
 
-use std::fs;
 use std::future::Future;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use envlatch_api::manifests;
 use envlatch_csi_tests::{Call, Node, Plugin, VolumeOf};
-use envlatch_test_support::{ApiServer, TempDir, Vault, plugin};
+use envlatch_test_support::{ApiServer, Vault, plugin};
 use serde_json::{Value, json};
 
 /// Where all pods are.
@@ -23,7 +21,6 @@ pub(crate) struct Bed {
     pub(crate) vault: Vault,
     pub(crate) node: Node,
     plugin: PathBuf,
-    _folder: TempDir,
 }
 
 /// Who a pod is.
@@ -49,20 +46,16 @@ impl Bed {
             "token_policies": [ROLE], "token_ttl": "1h", "audience": AUDIENCE,
         });
         vault.api("POST", &format!("auth/kubernetes/role/{ROLE}"), &role);
-        let folder = TempDir::with_prefix("envlatch-bench-csi-").context("a directory")?;
-        // The plugin's worker is a user of its own.
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
-        let kubeconfig = folder.path().join("kubeconfig");
-        fs::write(&kubeconfig, kubernetes.kubeconfig().to_string())?;
         let mut node = Node::new();
-        node.set_env("KUBECONFIG", kubeconfig);
+        for (name, value) in kubernetes.service_environment() {
+            node.set_env(name, value);
+        }
         node.set_env("ENVLATCH_LOG_LEVEL", "error");
         let bed = Self {
             kubernetes,
             vault,
             node,
             plugin: plugin.to_owned(),
-            _folder: folder,
         };
         bed.make_store();
         Ok(bed)

@@ -1,12 +1,10 @@
 //! A real API server and a real Vault with bundles that nobody has synced yet.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use envlatch_api::manifests;
-use envlatch_test_support::{ApiServer, TempDir, Vault};
+use envlatch_test_support::{ApiServer, Vault};
 use serde_json::{Value, json};
 
 /// How many bundles, and how they are spread.
@@ -27,7 +25,6 @@ pub(crate) struct Bed {
     pub(crate) kubernetes: ApiServer,
     pub(crate) vault: Vault,
     pub(crate) shape: Shape,
-    folder: TempDir,
 }
 
 /// Counts of requests, by what the API server tells apart.
@@ -70,15 +67,12 @@ impl Bed {
             "token_policies": ["app"], "token_ttl": "1h", "audience": "vault",
         });
         vault.api("POST", "auth/kubernetes/role/app", &role);
-        let folder = TempDir::with_prefix("envlatch-bench-operator-").context("a directory")?;
         let bed = Self {
             kubernetes,
             vault,
             shape,
-            folder,
         };
         bed.fill();
-        bed.write_kubeconfig()?;
         Ok(bed)
     }
 
@@ -197,21 +191,12 @@ impl Bed {
             .count()
     }
 
-    pub(crate) fn kubeconfig(&self) -> PathBuf {
-        self.folder.path().join("kubeconfig")
-    }
-
     fn space(&self, name: &str) {
         self.kubernetes.api(
             "POST",
             "/api/v1/namespaces",
             &json!({"metadata": {"name": name}}),
         );
-    }
-
-    fn write_kubeconfig(&self) -> Result<()> {
-        let config = self.kubernetes.kubeconfig();
-        fs::write(self.kubeconfig(), config.to_string()).context("cannot write the kubeconfig")
     }
 }
 

@@ -40,7 +40,7 @@ impl Operator {
                 "error",
             ])
             .env_clear()
-            .env("KUBECONFIG", bed.kubeconfig())
+            .envs(bed.kubernetes.service_environment())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()

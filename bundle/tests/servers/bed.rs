@@ -8,10 +8,9 @@ use envlatch_api::manifests;
 use envlatch_bundle::{
     Bundles, Fetched, File, Memory, Mounted, Options, Pod, Token, VolumeRequest,
 };
+use envlatch_service::kubernetes::KubernetesSettings;
 use envlatch_test_support::{ApiServer, Vault};
 use envlatch_vault::Secret;
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
 use serde_json::{Value, json};
 
 /// Both servers, with a store `main` that grants everything to namespace `team`.
@@ -110,10 +109,14 @@ impl Bed {
 
     /// The same with what an earlier process left.
     pub(crate) async fn bundles_with(&self, memory: Arc<Remembered>) -> Bundles {
-        let kubeconfig: Kubeconfig = serde_json::from_value(self.kubernetes.kubeconfig()).unwrap();
-        let options = KubeConfigOptions::default();
-        let config = Config::from_custom_kubeconfig(kubeconfig, &options);
-        let client = Client::try_from(config.await.unwrap()).unwrap();
+        let settings = KubernetesSettings {
+            kubernetes_address: Some(self.kubernetes.address().parse().unwrap()),
+            kubernetes_ca_file: self.kubernetes.ca_file(),
+            kubernetes_token_file: self.kubernetes.token_file(),
+            kubernetes_service_host: None,
+            kubernetes_service_port: 443,
+        };
+        let client = settings.client(None).unwrap();
         let options = Options {
             node: "node".to_owned(),
             refresh: Duration::from_secs(120),

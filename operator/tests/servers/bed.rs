@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use data_encoding::BASE64;
@@ -23,6 +24,8 @@ pub(crate) const SECRETS: &str = "/api/v1/namespaces/team/secrets";
 pub(crate) struct Bed {
     pub(crate) kubernetes: ApiServer,
     pub(crate) vault: Vault,
+    /// Where operators find the API server: its own address, or that of a proxy.
+    address: Mutex<String>,
     folder: TempDir,
 }
 
@@ -48,6 +51,7 @@ impl Bed {
             .map(|path| format!("path \"{path}\" {{ capabilities = [\"read\"] }}"));
         vault.policy("app", &paths.join("\n"));
         let bed = Self {
+            address: Mutex::new(kubernetes.address().to_owned()),
             kubernetes,
             vault,
             folder: TempDir::with_prefix("envlatch-operator-").unwrap(),
@@ -71,13 +75,17 @@ impl Bed {
         });
         bed.kubernetes
             .api("POST", "/apis/envlatch.io/v1alpha1/vaultstores", &store);
-        bed.kubeconfig(bed.kubernetes.token());
+        bed.log_in(bed.kubernetes.token());
         bed
     }
 
-    /// Writes the configuration that operators started from now on use.
-    pub(crate) fn kubeconfig(&self, token: &str) {
-        self.kubeconfig_of(self.kubernetes.address(), token);
+    /// Operators started from now on have this token.
+    pub(crate) fn log_in(&self, token: &str) {
+        fs::write(self.token_file(), token).unwrap();
+    }
+
+    fn token_file(&self) -> PathBuf {
+        self.folder.path().join("token")
     }
 
     /// Puts a server before the API server that answers what `script` says, and forwards what it says nothing about. Operators started
@@ -90,25 +98,8 @@ impl Bed {
         let proxy = ScriptedServer::http(move |request| {
             script(request).unwrap_or_else(|| Answer::Forward(upstream.clone()))
         });
-        self.kubeconfig_of(&proxy.url(), self.kubernetes.token());
+        *self.address.lock().unwrap() = proxy.url();
         proxy
-    }
-
-    fn kubeconfig_of(&self, server: &str, token: &str) {
-        let config = json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "c",
-            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-            "clusters": [{"name": "c", "cluster": {
-                "server": server,
-                "certificate-authority-data": BASE64.encode(self.kubernetes.ca_pem().as_bytes()),
-            }}],
-            "users": [{"name": "u", "user": {"token": token}}],
-        });
-        fs::write(self.kubeconfig_file(), config.to_string()).unwrap();
-    }
-
-    pub(crate) fn kubeconfig_file(&self) -> PathBuf {
-        self.folder.path().join("kubeconfig")
     }
 
     pub(crate) fn role(&self, name: &str, more: &Value) {
@@ -181,7 +172,12 @@ impl Bed {
                 "trace",
             ])
             .env_clear()
-            .env("KUBECONFIG", self.kubeconfig_file())
+            .envs(self.kubernetes.service_environment())
+            .env(
+                "ENVLATCH_KUBERNETES_ADDRESS",
+                self.address.lock().unwrap().as_str(),
+            )
+            .env("ENVLATCH_KUBERNETES_TOKEN_FILE", self.token_file())
             // Short, so that tests need not wait long for a successor; a flag can say otherwise.
             .env("ENVLATCH_LEASE_DURATION", "5s")
             .stdin(Stdio::null())

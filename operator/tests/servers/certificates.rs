@@ -95,9 +95,16 @@ fn kubectl(bed: &Bed) -> String {
     let folder = std::env::var_os("ENVLATCH_KUBERNETES").expect("set by scripts/test");
     let output = Command::new(std::path::Path::new(&folder).join("kubectl"))
         .args(["--namespace", "team", "get", "secretbundles"])
+        .args([
+            "--server",
+            bed.kubernetes.address(),
+            "--token",
+            bed.kubernetes.token(),
+        ])
+        .arg("--certificate-authority")
+        .arg(bed.kubernetes.ca_file())
         .env_clear()
-        .env("KUBECONFIG", bed.kubeconfig_file())
-        .env("HOME", bed.kubeconfig_file().parent().unwrap())
+        .env("HOME", bed.kubernetes.ca_file().parent().unwrap())
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");

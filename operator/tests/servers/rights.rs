@@ -67,7 +67,7 @@ fn the_charts_rights_are_enough_and_no_more() {
     bed.vault.put_kv2("app", &json!({"key": "one"}));
     install(&bed);
     let token = own_token(&bed);
-    bed.kubeconfig(&token);
+    bed.log_in(&token);
     let operator = bed.operator("a");
     let workload = json!({
         "metadata": {"name": "web"},

@@ -34,7 +34,7 @@ struct Scripted {
 fn main() -> ExitCode {
     let options = Options::parse();
     let directory = options.script;
-    let build = async move |_: Context<'_>| {
+    let build = move |_: Context<'_>| {
         Ok(Scripted {
             directory,
             turn: AtomicU32::new(0),

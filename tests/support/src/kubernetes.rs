@@ -3,13 +3,14 @@
 //! The binaries are those of `scripts/tools kubernetes`. Everything listens on loopback with ports of its own and
 //! ends with the value, and with the test process at the latest.
 
-use std::fs;
-use std::path::Path;
+use std::ffi::OsString;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use data_encoding::BASE64;
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -53,6 +54,8 @@ impl ApiServer {
     #[must_use]
     pub fn start() -> Self {
         let folder = TempDir::with_prefix("envlatch-kubernetes-").expect("cannot make a directory");
+        // A service that gives up its rights reads the certificate and the token as another user.
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("it is ours");
         let authority = Authority::new();
         let identity = authority.issue(&["127.0.0.1", "localhost", "kubernetes.default.svc"]);
         let signer = authority.issue(&["service-accounts"]);
@@ -61,6 +64,8 @@ impl ApiServer {
             ("server.key", &identity.key_pem),
             ("accounts.pem", &signer.certificate_pem),
             ("accounts.key", &signer.key_pem),
+            ("ca.pem", &authority.pem()),
+            ("token", TOKEN),
             (
                 "tokens.csv",
                 &format!("{TOKEN},admin,admin,system:masters\n"),
@@ -128,18 +133,26 @@ impl ApiServer {
         TOKEN
     }
 
-    /// The administrator's kubeconfig, as JSON, which is YAML.
+    /// A file of that certificate.
     #[must_use]
-    pub fn kubeconfig(&self) -> Value {
-        json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "c",
-            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-            "clusters": [{"name": "c", "cluster": {
-                "server": self.address,
-                "certificate-authority-data": BASE64.encode(self.ca_pem().as_bytes()),
-            }}],
-            "users": [{"name": "u", "user": {"token": TOKEN}}],
-        })
+    pub fn ca_file(&self) -> PathBuf {
+        self.folder.path().join("ca.pem")
+    }
+
+    /// A file of the administrator's token.
+    #[must_use]
+    pub fn token_file(&self) -> PathBuf {
+        self.folder.path().join("token")
+    }
+
+    /// The settings by which a service of ours reaches this server as its administrator.
+    #[must_use]
+    pub fn service_environment(&self) -> [(&'static str, OsString); 3] {
+        [
+            ("ENVLATCH_KUBERNETES_ADDRESS", self.address.clone().into()),
+            ("ENVLATCH_KUBERNETES_CA_FILE", self.ca_file().into()),
+            ("ENVLATCH_KUBERNETES_TOKEN_FILE", self.token_file().into()),
+        ]
     }
 
     /// A request as the administrator; `path` begins with `/`. Status 0 is no answer.
