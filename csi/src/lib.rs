@@ -49,7 +49,7 @@ use crate::journal::Journal;
 use crate::mounter::{Mounter, Server, confine_mounter, confine_worker};
 use crate::settings::Settings;
 use crate::source::Source;
-use crate::start::Prepared;
+use crate::start::{Listeners, Prepared, deregister};
 use crate::worker::Worker;
 
 pub use crate::start::StartError;
@@ -99,16 +99,21 @@ fn mount(prepared: Prepared, socket: &OwnedFd) -> Result<Infallible, StartError>
         pods,
         table,
         features,
+        registry,
         drivers,
         state,
         pods_path: _,
     } = prepared;
+    let sockets: Vec<String> = drivers.iter().map(Listeners::registration_name).collect();
     drop((drivers, state));
     signals::ignore_termination().map_err(StartError::Fork)?;
     std::env::set_current_dir("/").map_err(StartError::Fork)?;
     confine_mounter()?;
     match Server::new(pods, table, features).run(socket) {
-        Ok(()) => std::process::exit(0),
+        Ok(()) => {
+            deregister(&registry, &sockets);
+            std::process::exit(0)
+        }
         Err(errno) => Err(StartError::Worker("serve the worker", errno.into())),
     }
 }
@@ -125,17 +130,19 @@ fn work<S: Source>(
         pods,
         pods_path,
         table,
+        registry,
         features: _,
         state,
         drivers,
     } = prepared;
-    drop(pods);
+    drop((pods, registry));
     confine_worker()?;
     let journal = Journal::open(state)
         .map_err(|errno| StartError::Worker("read the journal", errno.into()))?;
+    let mounter = Mounter::new(socket);
     let worker = Worker {
         settings,
-        mounter: Mounter::new(socket),
+        mounter: mounter.clone(),
         journal,
         drivers,
         table,
@@ -151,5 +158,7 @@ fn work<S: Source>(
         .map_err(|error| StartError::Worker("start the runtime", error))?;
     let result = runtime.block_on(worker.run(build));
     runtime.shutdown_background();
+    // In a container the end of this process, its first, would be the mounter's too.
+    mounter.end();
     result
 }

@@ -8,7 +8,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock, openat};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, flock, openat, unlinkat};
 use rustix::io::Errno;
 use rustix::mount::{MoveMountFlags, move_mount};
 use rustix::process::umask;
@@ -71,6 +71,8 @@ pub(crate) struct Prepared {
     pub(crate) features: Features,
     /// Root of the file system of the journal.
     pub(crate) state: OwnedFd,
+    /// Kubelet's directory of the sockets by which plugins are found.
+    pub(crate) registry: OwnedFd,
     pub(crate) drivers: Vec<Listeners>,
 }
 
@@ -98,11 +100,14 @@ impl Prepared {
         let pods = open_directory(&pods_path)?;
         let table = MountInfo::open().map_err(at("open", Path::new("/proc/self/mountinfo")))?;
         let state = state(&home, settings.state_size, features, &table)?;
+        let registry = kubelet.join("plugins_registry");
+        make_directory(&registry)?;
         let drivers = settings
             .driver_names
             .iter()
-            .map(|driver| Listeners::bind(kubelet, driver))
+            .map(|driver| Listeners::bind(kubelet, &registry, driver))
             .collect::<Result<_, _>>()?;
+        let registry = open_directory(&registry)?;
         Ok(Self {
             lock,
             pods,
@@ -110,6 +115,7 @@ impl Prepared {
             table,
             features,
             state,
+            registry,
             drivers,
         })
     }
@@ -118,17 +124,37 @@ impl Prepared {
 // === impl Listeners ===
 
 impl Listeners {
-    fn bind(kubelet: &Path, driver: &str) -> Result<Self, StartError> {
+    fn bind(kubelet: &Path, registry: &Path, driver: &str) -> Result<Self, StartError> {
         let endpoint = plugin_directory(kubelet, driver)?.join("csi.sock");
-        let registry = kubelet.join("plugins_registry");
-        make_directory(&registry)?;
         Ok(Self {
             csi: bind(&endpoint)?,
-            registration: bind(&registry.join(format!("{driver}-reg.sock")))?,
+            registration: bind(&registry.join(registration_name(driver)))?,
             driver: driver.to_owned(),
             endpoint,
         })
     }
+
+    /// Name of the socket in kubelet's directory of plugins.
+    pub(crate) fn registration_name(&self) -> String {
+        registration_name(&self.driver)
+    }
+}
+
+/// Takes what nobody serves any more out of `registry`, so that kubelet does not ask there in vain. A plugin that was killed leaves its
+/// sockets to the next one.
+pub(crate) fn deregister(registry: &OwnedFd, sockets: &[String]) {
+    for socket in sockets {
+        match unlinkat(registry, socket, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => {
+                tracing::warn!("cannot remove {socket} from kubelet's plugins_registry: {errno}");
+            }
+        }
+    }
+}
+
+fn registration_name(driver: &str) -> String {
+    format!("{driver}-reg.sock")
 }
 
 /// Only root may connect: the mode is set by the process's mask, so there is no moment in which others may.

@@ -4,11 +4,13 @@ use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rustix::io::Errno;
+use rustix::net::sockopt::{self, Timeout};
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendFlags, recvmsg,
-    sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown,
+    recv, recvmsg, sendmsg, shutdown,
 };
 
 use super::Failure;
@@ -16,6 +18,9 @@ use super::tmpfs::Size;
 use super::wire::{Operation, REPLY, Reply, Request, Step};
 use crate::layout::Generation;
 use crate::target::Target;
+
+/// How long the mounter may take to end.
+const LAST_WORK: Duration = Duration::from_secs(1);
 
 /// Asks the mounter. The calls block, for less than a millisecond as a rule; one at a time.
 #[derive(Clone, Debug)]
@@ -147,6 +152,16 @@ impl Mounter {
     /// Something is left.
     pub fn unmount(&self, target: &Target) -> Result<(), Failure> {
         self.done(&request(Operation::Unmount, target))
+    }
+
+    /// Lets the mounter do its last work, and waits until it has ended, for a second at most.
+    pub fn end(&self) {
+        let socket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // An error says that it has ended already.
+        let _ = sockopt::set_socket_timeout(&*socket, Timeout::Recv, Some(LAST_WORK));
+        if shutdown(&*socket, Shutdown::Write).is_ok() {
+            let _ = recv(&*socket, &mut [0; REPLY], RecvFlags::empty());
+        }
     }
 
     /// Shows that mounting works.

@@ -136,6 +136,13 @@ impl Node {
         log.lines().map(str::to_owned).collect()
     }
 
+    /// Where kubelet finds the plugin under the name `driver`.
+    #[must_use]
+    pub fn registration(&self, driver: &str) -> PathBuf {
+        self.kubelet()
+            .join(format!("plugins_registry/{driver}-reg.sock"))
+    }
+
     /// The socket of a driver.
     #[must_use]
     pub fn socket(&self, driver: &str) -> PathBuf {

@@ -240,7 +240,10 @@ fn an_upgrade_and_a_lost_journal_leave_mounts_alone() {
     block_on(async {
         node.connect(DRIVER).await.publish(&volume).await.unwrap();
     });
+    let registration = node.registration(DRIVER);
+    assert!(registration.exists());
     assert_eq!(plugin.terminate(), Some(0));
+    assert!(!registration.exists(), "kubelet would ask there in vain");
     assert_published(&volume.target, &Script::version(1), None);
     let plugin = start(&node);
     block_on(async {

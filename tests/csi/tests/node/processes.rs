@@ -82,9 +82,7 @@ fn sockets_are_roots_alone() {
     let _plugin = start(&node);
     block_on(node.connect(DRIVER));
     let socket = node.socket(DRIVER);
-    let registration = node
-        .kubelet()
-        .join(format!("plugins_registry/{DRIVER}-reg.sock"));
+    let registration = node.registration(DRIVER);
     for path in [&socket, &registration] {
         let metadata = fs::metadata(path).unwrap();
         assert_eq!(
@@ -136,9 +134,7 @@ fn kubelet_learns_the_endpoint() {
     block_on(async {
         for driver in [DRIVER, "secrets-store.csi.k8s.io"] {
             node.connect(driver).await;
-            let socket = node
-                .kubelet()
-                .join(format!("plugins_registry/{driver}-reg.sock"));
+            let socket = node.registration(driver);
             let call = Call::connect(&socket).await.unwrap();
             let mut client = RegistrationClient::new(call.channel());
             let info = client.get_info(InfoRequest {}).await.unwrap().into_inner();
