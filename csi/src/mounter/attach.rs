@@ -10,8 +10,8 @@ use rustix::io::{Errno, Result};
 use rustix::mount::{MoveMountFlags, UnmountFlags, move_mount, unmount};
 use rustix::process::fchdir;
 
-use super::Failure;
 use super::wire::Step;
+use super::{Failure, tmpfs};
 use crate::beneath;
 use crate::mountinfo::MountInfo;
 use crate::target::{MOUNT, Target};
@@ -68,17 +68,24 @@ pub(super) fn look(parent: &OwnedFd, table: &MountInfo) -> Result<Look> {
     if !is_mount_root(&point)? {
         return Ok(Look::Absent);
     }
-    let id = statx(&point, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?.stx_mnt_id;
+    let root = beneath::open_directory(&point, ".");
+    Ok(
+        if root.as_ref().is_ok_and(tmpfs::is_marked) || is_ours(&point, table)? {
+            Look::Ours(root?)
+        } else {
+            // One that cannot be read is none of our business; it counts as filled.
+            Look::Foreign(root.unwrap_or(point))
+        },
+    )
+}
+
+/// What the kernel's table says of it, which is long and grows with every pod.
+fn is_ours(point: &OwnedFd, table: &MountInfo) -> Result<bool> {
+    let id = statx(point, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?.stx_mnt_id;
     let mounts = table
         .read()
         .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
-    let ours = mounts.iter().any(|mount| mount.id == id && mount.is_ours());
-    Ok(if ours {
-        Look::Ours(beneath::open_directory(&point, ".")?)
-    } else {
-        // One that cannot be read is none of our business; it counts as filled.
-        Look::Foreign(beneath::open_directory(&point, ".").unwrap_or(point))
-    })
+    Ok(mounts.iter().any(|mount| mount.id == id && mount.is_ours()))
 }
 
 /// Shows `mount` at the mount point, which is made for it. This one call is what publishing is.

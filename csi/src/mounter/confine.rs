@@ -38,6 +38,8 @@ const MOUNTER_CALLS: &[libc::c_long] = &[
     libc::SYS_openat2,
     libc::SYS_statx,
     libc::SYS_getdents64,
+    libc::SYS_fsetxattr,
+    libc::SYS_fgetxattr,
     libc::SYS_lseek,
     libc::SYS_pread64,
     libc::SYS_readlinkat,

@@ -156,6 +156,7 @@ impl Server {
         let place = tmpfs
             .create(self.features)
             .and_then(Private::new)
+            .and_then(|place| tmpfs::mark(&place.root).map(|()| place))
             .map_err(|errno| Step::MakeFileSystem.failed(errno))?;
         self.begin(request, generation, place, true)
     }

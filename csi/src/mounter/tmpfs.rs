@@ -4,6 +4,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use envlatch_sys::mounts;
+use rustix::fs::{XattrFlags, fgetxattr, fsetxattr};
 use rustix::io::{Errno, Result};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create,
@@ -44,6 +45,9 @@ pub struct Features {
     /// Making one mount read-only (Linux 5.12).
     pub read_only: bool,
 }
+
+/// Extended attribute of the root of a file system of ours. Only CAP_SYS_ADMIN sets or sees it (`xattr(7)`), so no container does.
+const MARK: &str = "trusted.envlatch";
 
 /// Every mount of ours has these.
 const ATTRIBUTES: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID
@@ -113,6 +117,20 @@ impl Tmpfs {
         fsconfig_create(&context)?;
         fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, ATTRIBUTES)
     }
+}
+
+/// Marks the root of a file system of ours, so that it is recognised without reading the table of all mounts.
+pub(super) fn mark(root: &OwnedFd) -> Result<()> {
+    match fsetxattr(root, MARK, b"1", XattrFlags::empty()) {
+        // A kernel without CONFIG_TMPFS_XATTR: the table tells.
+        Err(Errno::OPNOTSUPP) => Ok(()),
+        marked => marked,
+    }
+}
+
+/// Whether [`mark`] was here. Where it was not, the file system can still be ours.
+pub(super) fn is_marked(root: &OwnedFd) -> bool {
+    fgetxattr(root, MARK, &mut [0; 1]).is_ok()
 }
 
 /// A mount of the same file system that nobody else sees.

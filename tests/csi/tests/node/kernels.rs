@@ -1,5 +1,7 @@
 //! Kernels that lack a call, which a seccomp filter plays: the plugin says so and goes on with the safest that is left.
 
+use std::path::Path;
+
 use envlatch_csi_tests::Node;
 use envlatch_csi_tests::script::Script;
 use envlatch_csi_tests::volume::{assert_gone, assert_published, mounts};
@@ -31,6 +33,42 @@ fn without_mount_setattr_the_mount_stays_writable_on_the_node() {
         call.unpublish(&volume).await.unwrap();
         assert_gone(&volume.target);
     });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn without_extended_attributes_a_volume_is_recognised_all_the_same() {
+    let node = Node::new();
+    refuse(libc::SYS_fsetxattr, libc::EOPNOTSUPP);
+    let _plugin = start(&node);
+    block_on(async {
+        let call = node.connect(DRIVER).await;
+        let volume = node.volume("secrets");
+        call.publish(&volume).await.unwrap();
+        assert!(!is_marked(&volume.target));
+        Script::version(2).write(&node.script());
+        call.publish(&volume).await.unwrap();
+        assert_published(&volume.target, &Script::version(2), None);
+        assert_eq!(mounts(&volume.target).len(), 1);
+        call.unpublish(&volume).await.unwrap();
+        assert_gone(&volume.target);
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn with_them_it_is_recognised_without_the_table_of_mounts() {
+    let node = Node::new();
+    let _plugin = start(&node);
+    block_on(async {
+        let volume = node.volume("secrets");
+        node.connect(DRIVER).await.publish(&volume).await.unwrap();
+        assert!(is_marked(&volume.target));
+    });
+}
+
+fn is_marked(target: &Path) -> bool {
+    rustix::fs::getxattr(target, "trusted.envlatch", &mut [0; 1]).is_ok()
 }
 
 #[test]

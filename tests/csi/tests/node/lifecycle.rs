@@ -330,11 +330,11 @@ fn what_is_due_is_refreshed_without_a_call() {
     wait("no refresh", &|| {
         fs::read_link(volume.target.join("..data")).unwrap() != new
     });
-    assert_published(&volume.target, &Script::version(2), None);
     block_on(async {
-        // What waits for the volume's turn sees the end of that refresh.
+        // What waits for the volume's turn sees the end of that refresh, when what is old is removed too.
         node.connect(DRIVER).await.publish(&volume).await.unwrap();
     });
+    assert_published(&volume.target, &Script::version(2), None);
 
     // A later process goes on with the state, and refreshes what kubelet has asked it for; not what is gone.
     plugin.terminate();
