@@ -13,4 +13,5 @@ mod faults;
 mod hostile;
 mod refresh;
 mod stay;
+mod takeover;
 mod user_namespace;
