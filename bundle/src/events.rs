@@ -1,6 +1,8 @@
 //! What users are told in events: rate limited, and never waited for.
 
 use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::Client;
 use kube::api::{Api, PostParams};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use crate::Problem;
@@ -17,6 +20,10 @@ use crate::request::Pod;
 
 /// How long the same thing is not said again about a pod.
 const QUIET: Duration = Duration::from_secs(300);
+/// How often it is looked what may be said again.
+const SWEEP: Duration = Duration::from_secs(30);
+/// How many events wait at most; when there are more, as after a mass start, those that come then are not posted.
+const WAITING: usize = 1000;
 /// How long the API server has to take an event.
 const POST: Duration = Duration::from_secs(10);
 /// The longest note that it takes, in bytes.
@@ -24,10 +31,17 @@ const LONGEST: usize = 1000;
 
 /// Posts events.
 pub struct Events {
-    client: Client,
     controller: &'static str,
     instance: String,
-    said: Mutex<HashMap<(String, String), Instant>>,
+    said: Mutex<Said>,
+    waiting: mpsc::Sender<Event>,
+}
+
+/// What was said, about whom and why, by a hash of both.
+struct Said {
+    then: HashMap<u64, Instant>,
+    hasher: RandomState,
+    swept: Instant,
 }
 
 /// What an event is about.
@@ -50,14 +64,20 @@ pub struct About<'a> {
 // === impl Events ===
 
 impl Events {
-    /// `controller` and `instance` are who reports.
+    /// `controller` and `instance` are who reports. Must be called in a tokio runtime.
     #[must_use]
     pub fn new(client: Client, controller: &'static str, instance: String) -> Self {
+        let (waiting, events) = mpsc::channel(WAITING);
+        tokio::spawn(post_all(client, events));
         Self {
-            client,
             controller,
             instance,
-            said: Mutex::default(),
+            said: Mutex::new(Said {
+                then: HashMap::new(),
+                hasher: RandomState::new(),
+                swept: Instant::now(),
+            }),
+            waiting,
         }
     }
 
@@ -80,20 +100,22 @@ impl Events {
         if !self.is_news(about.uid, reason) {
             return;
         }
-        let api: Api<Event> = Api::namespaced(self.client.clone(), about.namespace);
-        let event = self.event(about, type_, reason, note);
-        tokio::spawn(async move {
-            // Nobody is left to tell when even this fails.
-            drop(timeout(POST, api.create(&PostParams::default(), &event)).await);
-        });
+        // It fails when too many wait: what the user is told in the status is enough then.
+        if let Ok(place) = self.waiting.try_reserve() {
+            place.send(self.event(about, type_, reason, note));
+        }
     }
 
     fn is_news(&self, uid: &str, reason: &str) -> bool {
         // Entries are added and removed whole, so a panic elsewhere cannot have broken the map.
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        said.retain(|_, then| then.elapsed() < QUIET);
-        said.insert((uid.to_owned(), reason.to_owned()), Instant::now())
-            .is_none()
+        if said.swept.elapsed() >= SWEEP {
+            said.then.retain(|_, then| then.elapsed() < QUIET);
+            said.swept = Instant::now();
+        }
+        let what = said.hasher.hash_one((uid, reason));
+        let before = said.then.insert(what, Instant::now());
+        before.is_none_or(|then| then.elapsed() >= QUIET)
     }
 
     fn event(&self, about: &About<'_>, type_: &str, reason: &str, note: &str) -> Event {
@@ -122,5 +144,15 @@ impl Events {
             }),
             ..Event::default()
         }
+    }
+}
+
+/// One after the other: they are the least urgent of all requests, and each that is under way at the same time has a connection.
+async fn post_all(client: Client, mut events: mpsc::Receiver<Event>) {
+    while let Some(event) = events.recv().await {
+        let namespace = event.metadata.namespace.clone().unwrap_or_default();
+        let api: Api<Event> = Api::namespaced(client.clone(), &namespace);
+        // Nobody is left to tell when even this fails.
+        drop(timeout(POST, api.create(&PostParams::default(), &event)).await);
     }
 }
