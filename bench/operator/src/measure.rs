@@ -13,7 +13,7 @@ use crate::process::Operator;
 /// How long anything may take, on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(900);
 /// How often it is looked: for each look the operator counts its bundles.
-const LOOK: Duration = Duration::from_millis(100);
+const LOOK: Duration = Duration::from_millis(250);
 /// How often it is told how far a long measurement is.
 const TELL: Duration = Duration::from_secs(10);
 /// How often something is altered and deleted.
