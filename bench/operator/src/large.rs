@@ -1,5 +1,5 @@
 //! A large cluster: 10,000 bundles of 200 accounts in 100 namespaces, each with a path and 1 KiB of its own, refreshed every five
-//! minutes. `large` takes about ten minutes, `backlog` about eight more.
+//! minutes. `large` takes about seven minutes, `backlog` about ten.
 
 use std::path::Path;
 use std::thread::sleep;
