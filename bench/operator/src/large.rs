@@ -100,6 +100,14 @@ pub(crate) fn backlog(report: &mut Report, program: &Path, bed: &Bed) -> Result<
     until_ready(&operator, bed, Instant::now())?;
     bed.vault.freeze();
     sleep(REFRESH * 12 / 10);
+    let failing = |operator: &Operator| operator.metric("envlatch_operator_bundles_failing", "");
+    let stale = failing(&operator).unwrap_or_default();
+    report.figure(
+        "backlog_stale",
+        "bundles that wait for the server",
+        stale,
+        0,
+    );
     bed.vault.thaw();
     let away = |operator: &Operator| operator.metric("envlatch_operator_stores_unavailable", "");
     let noticed = until(&operator, Instant::now(), |operator| {
@@ -119,7 +127,6 @@ pub(crate) fn backlog(report: &mut Report, program: &Path, bed: &Bed) -> Result<
         p99,
         3,
     );
-    let failing = |operator: &Operator| operator.metric("envlatch_operator_bundles_failing", "");
     let drained = until(&operator, began, |operator| failing(operator) == Some(0.0))?;
     report.figure(
         "backlog_drained_s",
