@@ -72,9 +72,15 @@ impl Item {
     pub(crate) fn slim(&mut self) {
         let metadata = &mut self.bundle.metadata;
         metadata.managed_fields = None;
+        metadata.resource_version = None;
         if let Some(annotations) = &mut metadata.annotations {
             annotations.retain(|name, _| name == REFRESH_AT);
         }
+    }
+
+    /// Drops the status, which is remembered elsewhere from the first turn on.
+    pub(crate) fn forget_status(&mut self) {
+        self.bundle.status = None;
     }
 
     /// The class that it comes from.

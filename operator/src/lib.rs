@@ -18,6 +18,7 @@ mod item;
 mod key;
 mod lease;
 mod metrics;
+mod observed;
 mod operator;
 mod ownership;
 mod queue;
@@ -169,7 +170,7 @@ async fn operate(
     ));
     let present = Present::new(Arc::clone(&operator));
     health.with_registry(|registry| registry.register_collector(Box::new(present)));
-    let first = shards.taken();
+    let mut first = shards.taken();
     watch::start(
         &operator,
         &watching,
@@ -179,12 +180,12 @@ async fn operate(
     .await;
     operator.work(settings.workers);
     health.set(Stage::Working);
-    share_out(&operator, &first).await
+    share_out(&operator, &mut first).await
 }
 
-/// Begins and ends the work on shards as their Leases come and go. Those that were held before the first list were listed by nobody else
-/// after it.
-async fn share_out(operator: &Operator, first: &[u16]) -> Result<(), OperatorError> {
+/// Begins and ends the work on shards as their Leases come and go. On those that were held before the first list nobody else worked
+/// after it, until they are given away.
+async fn share_out(operator: &Operator, first: &mut Vec<u16>) -> Result<(), OperatorError> {
     loop {
         for shard in operator.shards.taken() {
             operator.shards.work(shard, !first.contains(&shard));
@@ -192,6 +193,7 @@ async fn share_out(operator: &Operator, first: &[u16]) -> Result<(), OperatorErr
         }
         for shard in operator.shards.leaving() {
             operator.leave(shard).await;
+            first.retain(|other| *other != shard);
             operator.shards.left(shard);
         }
         operator.shards.changed().await;

@@ -237,8 +237,7 @@ impl Operator {
 
     /// How many bundles are this replica's.
     pub(crate) fn bundles(&self) -> usize {
-        let keys = self.world.keys();
-        keys.iter().filter(|key| self.shards.has(key)).count()
+        self.world.count(|key| self.shards.has(key))
     }
 
     fn keys_of(&self, shard: u16) -> Vec<Key> {

@@ -37,13 +37,13 @@ pub(crate) fn pause(uid: &str, problem: &Problem, failures: u32) -> Duration {
 
 /// From 0 to 1, always the same for `uid`.
 pub(crate) fn share(uid: &str) -> f64 {
-    f64::from(hashed(uid)) / f64::from(u32::MAX)
+    f64::from(hashed(uid.bytes())) / f64::from(u32::MAX)
 }
 
 /// FNV-1a and the finish of MurmurHash3: it must be the same in every version, which the standard library's hash does not promise, and
 /// uids that differ in the last letter alone must lie far apart.
-pub(crate) fn hashed(text: &str) -> u32 {
-    let mut hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+pub(crate) fn hashed(text: impl Iterator<Item = u8>) -> u32 {
+    let mut hash = text.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     });
     for factor in [0xff51_afd7_ed55_8ccd, 0xc4ce_b9fe_1a85_ec53] {

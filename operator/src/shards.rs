@@ -77,7 +77,9 @@ impl Shards {
 
     /// The shard that a bundle belongs to.
     pub(crate) fn of(&self, key: &Key) -> u16 {
-        let shard = hashed(&key.to_string()) % u32::from(self.count);
+        // As the key is shown, which would have to be allocated for each of them whenever they are counted.
+        let name = key.namespace.bytes().chain([b'/']).chain(key.name.bytes());
+        let shard = hashed(name) % u32::from(self.count);
         u16::try_from(shard).expect("it is below the count, which fits")
     }
 

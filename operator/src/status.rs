@@ -4,7 +4,7 @@ use envlatch_api::{AppliedSecret, LeaseRecord, SecretBundle, SecretBundleStatus}
 use envlatch_bundle::{Issued, Problem};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, PartialObjectMeta, Patch, PatchParams};
 use kube::{Client, Error, Resource, ResourceExt};
 use serde_json::json;
 
@@ -160,7 +160,8 @@ pub(crate) async fn write(
     bundle: &SecretBundle,
     status: &SecretBundleStatus,
 ) -> Result<(), Error> {
-    let api: Api<SecretBundle> =
+    // Of the answer nothing is used.
+    let api: Api<PartialObjectMeta<SecretBundle>> =
         Api::namespaced(client.clone(), &bundle.namespace().unwrap_or_default());
     let patch = json!({
         "apiVersion": SecretBundle::api_version(&()),

@@ -81,6 +81,10 @@ impl Operator {
             self.finish(key, &bundle, &tracked, &mut live).await;
             return;
         }
+        if !self.world.has_listed(&key.namespace) {
+            // It would look as if somebody had deleted them all. Whoever may list them again wakes their bundles.
+            return;
+        }
         let (Some(sync), Some(secret)) = (&bundle.spec.sync, secret_of(&bundle)) else {
             return;
         };
@@ -262,7 +266,9 @@ impl Turn<'_> {
             uid: &self.uid,
             sync: self.sync,
         };
+        let wake = |bundle| operator.want(bundle, Class::Change, Instant::now());
         let exists = operator.world.secret(&self.secret).is_some();
+        let write = operator.world.begin_write(&self.secret, self.key);
         let lives = |uid: &str| operator.world.lives(&self.key.namespace, uid);
         let written = write::write(
             &operator.client,
@@ -272,7 +278,14 @@ impl Turn<'_> {
             exists,
             lives,
         )
-        .await?;
+        .await;
+        let written = match written {
+            Ok(written) => written,
+            Err(problem) => {
+                write.failed().into_iter().for_each(wake);
+                return Err(problem);
+            }
+        };
         operator.metrics.writes.inc();
         if !written.dropped.is_empty() {
             let note = format!(
@@ -283,15 +296,7 @@ impl Turn<'_> {
             operator.tell(self.bundle, "Normal", "KeysRemoved", &note);
         }
         let version = written.version;
-        // The watch will say the same, and that is no news then.
-        for other in operator
-            .world
-            .set_secret(self.secret.clone(), Some(version.clone()))
-        {
-            if other != *self.key {
-                operator.want(other, Class::Change, Instant::now());
-            }
-        }
+        write.done(&version).into_iter().for_each(wake);
         Ok(version)
     }
 

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::sync::Arc;
 
-use envlatch_api::{SecretBundle, SecretProviderClass, VaultStore};
+use envlatch_api::{SecretProviderClass, VaultStore};
 use futures_util::{StreamExt, pin_mut};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, PartialObjectMeta};
@@ -17,11 +17,15 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::observed::Observed;
 use crate::operator::Operator;
 use crate::ownership::LABEL;
 use crate::queue::Class;
 use crate::world::Key;
 use crate::write::Version;
+
+/// How many objects are listed at once: a page lies in memory as it was sent and as it is understood.
+const PAGE: u32 = 100;
 
 /// Which namespaces are watched.
 #[derive(Clone, Debug)]
@@ -74,7 +78,7 @@ pub(crate) async fn start(
     let (sender, mut listed) = watch::channel(0);
     let done = Listed(sender);
     let secrets = scope.apis::<PartialObjectMeta<Secret>>(client);
-    let bundles = scope.apis::<DeserializeGuard<SecretBundle>>(client);
+    let bundles = scope.apis::<Observed>(client);
     let expected = secrets.len() + bundles.len() + 1;
     let all = Api::all(client.clone());
     tokio::spawn(stores(Arc::clone(operator), all, done.clone()));
@@ -96,7 +100,8 @@ pub(crate) async fn start(
     drop(listed.wait_for(|count| *count >= expected).await);
 }
 
-/// Feeds `apply`, `delete` and, after a list, `keep` with what is there. Of what nobody waits for the cluster may have no definition.
+/// Feeds `apply` and `delete` with what is there, and calls `listed` with the namespace after each list. Of what nobody waits for the
+/// cluster may have no definition.
 async fn follow<K>(
     api: Api<K>,
     config: Config,
@@ -104,6 +109,7 @@ async fn follow<K>(
     apply: impl Fn(K),
     delete: impl Fn(&Key),
     known: impl Fn() -> Vec<Key>,
+    listed: impl Fn(Option<&str>),
 ) where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
     K::DynamicType: Default,
@@ -112,7 +118,7 @@ async fn follow<K>(
     let events = watcher(api, config).default_backoff();
     pin_mut!(events);
     let mut listing = HashSet::new();
-    let mut first = true;
+    let mut first = done.as_ref();
     while let Some(event) = events.next().await {
         match event {
             Ok(Event::Init) => listing.clear(),
@@ -130,7 +136,8 @@ async fn follow<K>(
                     delete(key);
                 }
                 listing = HashSet::new();
-                if let (true, Some(done)) = (std::mem::take(&mut first), &done) {
+                listed(scope.as_deref());
+                if let Some(done) = first.take() {
                     done.done();
                 }
             }
@@ -142,17 +149,40 @@ async fn follow<K>(
                     K::plural(&K::DynamicType::default())
                 );
             }
-            Err(error) => tracing::warn!(
-                "cannot watch {}: {error}",
-                K::plural(&K::DynamicType::default())
-            ),
+            Err(error) => {
+                tracing::warn!(
+                    "cannot watch {}: {error}",
+                    K::plural(&K::DynamicType::default())
+                );
+                // A namespace that is deleted, or that nobody has made yet, keeps no other from being worked on.
+                if scope.is_some()
+                    && is_refused(&error)
+                    && let Some(done) = first.take()
+                {
+                    done.done();
+                }
+            }
         }
     }
 }
 
+/// For objects of which there can be many.
+fn config() -> Config {
+    Config::default().page_size(PAGE)
+}
+
 /// Whether there is no such kind.
 fn is_unknown(error: &watcher::Error) -> bool {
-    matches!(error, watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 404)
+    has_code(error, 404)
+}
+
+/// Whether the right is lacking.
+fn is_refused(error: &watcher::Error) -> bool {
+    has_code(error, 403)
+}
+
+fn has_code(error: &watcher::Error, code: u16) -> bool {
+    matches!(error, watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == code)
 }
 
 fn watch_secrets(
@@ -178,30 +208,24 @@ fn watch_secrets(
         };
         let delete = |key: &Key| wake(operator.world.set_secret(key.clone(), None));
         let known = || operator.world.secret_keys();
-        let config = Config::default().labels(&format!("{LABEL}=true"));
-        follow(api, config, Some(done), apply, delete, known).await;
+        let config = config().labels(&format!("{LABEL}=true"));
+        let listed = |namespace: Option<&str>| wake(operator.world.listed_secrets(namespace));
+        follow(api, config, Some(done), apply, delete, known, listed).await;
     }
 }
 
-async fn watch_bundles(
-    operator: Arc<Operator>,
-    api: Api<DeserializeGuard<SecretBundle>>,
-    done: Listed,
-) {
-    let apply = |object: DeserializeGuard<SecretBundle>| match object.0 {
-        Ok(bundle) => operator.saw(bundle),
-        // The schema refuses such objects; one that was written before it did is left as it is.
-        Err(error) => tracing::warn!(
-            "{}: cannot be understood: {}",
-            error.metadata.name.unwrap_or_default(),
-            error.error
-        ),
+async fn watch_bundles(operator: Arc<Operator>, api: Api<Observed>, done: Listed) {
+    let apply = |observed: Observed| {
+        let key = Key::of(&observed);
+        match observed.bundle() {
+            Ok(bundle) => operator.saw(bundle),
+            // The schema refuses such objects; one that was written before it did is left as it is.
+            Err(error) => tracing::warn!("{key}: cannot be understood: {error}"),
+        }
     };
     let delete = |key: &Key| operator.lost(key);
-    follow(api, Config::default(), Some(done), apply, delete, || {
-        operator.world.bundle_keys()
-    })
-    .await;
+    let known = || operator.world.bundle_keys();
+    follow(api, config(), Some(done), apply, delete, known, |_| {}).await;
 }
 
 async fn watch_classes(operator: Arc<Operator>, api: Api<DeserializeGuard<SecretProviderClass>>) {
@@ -214,10 +238,8 @@ async fn watch_classes(operator: Arc<Operator>, api: Api<DeserializeGuard<Secret
         ),
     };
     let delete = |key: &Key| operator.lost_class(key);
-    follow(api, Config::default(), None, apply, delete, || {
-        operator.world.classes()
-    })
-    .await;
+    let known = || operator.world.classes();
+    follow(api, Config::default(), None, apply, delete, known, |_| {}).await;
 }
 
 /// Stores are few, and a change of one concerns every bundle that uses it.

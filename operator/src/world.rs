@@ -1,6 +1,6 @@
 //! What the API server said last: bundles, stores, and of Secrets with our label their names and versions alone.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,6 +17,13 @@ pub(crate) struct Key {
     pub(crate) name: Arc<str>,
 }
 
+/// A write of a Secret that is under way. How the Secret is seen meanwhile is news only when it is not what is written.
+pub(crate) struct Write<'a> {
+    world: &'a World,
+    secret: Key,
+    bundle: Key,
+}
+
 /// Everything that is watched.
 #[derive(Default)]
 pub(crate) struct World(Mutex<Known>);
@@ -27,6 +34,10 @@ struct Known {
     /// Which bundles want a Secret
     wanted: HashMap<Key, BTreeSet<Key>>,
     secrets: HashMap<Key, Version>,
+    /// The namespaces whose Secrets were listed; `None` stands for all
+    listed: HashSet<Option<Arc<str>>>,
+    /// Secrets that are being written, by whom, and how each was seen meanwhile
+    writes: HashMap<(Key, Key), Vec<Option<Version>>>,
     stores: Arc<Vec<VaultStore>>,
 }
 
@@ -60,6 +71,11 @@ impl World {
 
     pub(crate) fn keys(&self) -> Vec<Key> {
         self.known().bundles.keys().cloned().collect()
+    }
+
+    /// Of how many bundles something holds.
+    pub(crate) fn count(&self, holds: impl Fn(&Key) -> bool) -> usize {
+        self.known().bundles.keys().filter(|key| holds(key)).count()
     }
 
     /// The bundles that are objects of the API server.
@@ -111,9 +127,23 @@ impl World {
         if let Some(secret) = secret_of(&bundle) {
             known.wanted.entry(secret).or_default().insert(key.clone());
         }
-        let news = earlier.is_none_or(|earlier| differs(&earlier, &bundle));
+        let news = earlier
+            .as_ref()
+            .is_none_or(|earlier| differs(earlier, &bundle));
+        if !news && earlier.is_some_and(|earlier| earlier.status.is_none()) {
+            bundle.forget_status();
+        }
         known.bundles.insert(key, Arc::new(bundle));
         news
+    }
+
+    /// Somebody else remembers the status of a bundle, also when it changes.
+    pub(crate) fn forget_status(&self, key: &Key) {
+        if let Some(bundle) = self.known().bundles.get_mut(key)
+            && bundle.status.is_some()
+        {
+            Arc::make_mut(bundle).forget_status();
+        }
     }
 
     /// A bundle is gone. Returns the others that want its Secret.
@@ -133,15 +163,33 @@ impl World {
 
     /// A Secret has this version, or is gone. Returns the bundles that want it, if that is news.
     pub(crate) fn set_secret(&self, key: Key, version: Option<Version>) -> Vec<Key> {
+        self.known().set_secret(key, version)
+    }
+
+    /// The Secrets of a namespace, or of all, are known. Returns its bundles when that is news.
+    pub(crate) fn listed_secrets(&self, namespace: Option<&str>) -> Vec<Key> {
         let mut known = self.known();
-        let earlier = match version.clone() {
-            Some(version) => known.secrets.insert(key.clone(), version),
-            None => known.secrets.remove(&key),
-        };
-        if earlier == version {
-            Vec::new()
-        } else {
-            known.wanting(&key)
+        if !known.listed.insert(namespace.map(Arc::from)) {
+            return Vec::new();
+        }
+        let of_scope = |key: &&Key| namespace.is_none_or(|name| name == &*key.namespace);
+        known.bundles.keys().filter(of_scope).cloned().collect()
+    }
+
+    /// Whether a Secret of a namespace that is not known does not exist.
+    pub(crate) fn has_listed(&self, namespace: &Arc<str>) -> bool {
+        let known = self.known();
+        known.listed.contains(&None) || known.listed.contains(&Some(Arc::clone(namespace)))
+    }
+
+    /// `bundle` writes `secret` from now on.
+    pub(crate) fn begin_write(&self, secret: &Key, bundle: &Key) -> Write<'_> {
+        let names = (secret.clone(), bundle.clone());
+        self.known().writes.insert(names, Vec::new());
+        Write {
+            world: self,
+            secret: secret.clone(),
+            bundle: bundle.clone(),
         }
     }
 
@@ -162,9 +210,63 @@ impl World {
     }
 }
 
+// === impl Write ===
+
+impl Write<'_> {
+    /// It made this version. Returns the bundles for which the Secret is another one than they know; the one that wrote is among them
+    /// when somebody else wrote after it.
+    pub(crate) fn done(self, version: &Version) -> Vec<Key> {
+        let mut known = self.world.known();
+        let seen = known.end_write(&self.secret, &self.bundle);
+        match seen.iter().rposition(|seen| seen.as_ref() == Some(version)) {
+            Some(own) if own + 1 < seen.len() => vec![self.bundle.clone()],
+            Some(_) => Vec::new(),
+            None => {
+                // Whatever was seen is older: a watch keeps to the order.
+                let mut others = known.set_secret(self.secret.clone(), Some(version.clone()));
+                others.retain(|other| *other != self.bundle);
+                others
+            }
+        }
+    }
+
+    /// Nothing came of it. Returns the bundle when the Secret changed meanwhile.
+    pub(crate) fn failed(self) -> Option<Key> {
+        let seen = self.world.known().end_write(&self.secret, &self.bundle);
+        (!seen.is_empty()).then(|| self.bundle.clone())
+    }
+}
+
+impl Drop for Write<'_> {
+    fn drop(&mut self) {
+        self.world.known().end_write(&self.secret, &self.bundle);
+    }
+}
+
 // === impl Known ===
 
 impl Known {
+    fn set_secret(&mut self, key: Key, version: Option<Version>) -> Vec<Key> {
+        let earlier = match version.clone() {
+            Some(version) => self.secrets.insert(key.clone(), version),
+            None => self.secrets.remove(&key),
+        };
+        if earlier == version {
+            return Vec::new();
+        }
+        let mut wanting = self.wanting(&key);
+        wanting.retain(|bundle| {
+            let write = self.writes.get_mut(&(key.clone(), bundle.clone()));
+            write.map(|seen| seen.push(version.clone())).is_none()
+        });
+        wanting
+    }
+
+    fn end_write(&mut self, secret: &Key, bundle: &Key) -> Vec<Option<Version>> {
+        let names = (secret.clone(), bundle.clone());
+        self.writes.remove(&names).unwrap_or_default()
+    }
+
     fn unwant(&mut self, key: &Key, bundle: &SecretBundle) {
         let Some(secret) = secret_of(bundle) else {
             return;
@@ -230,6 +332,46 @@ mod tests {
         assert!(world.set_bundle(asked));
     }
 
+    fn version(n: &str) -> Version {
+        Version {
+            uid: "u".to_owned(),
+            resource_version: n.to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_one_writes_oneself_is_no_news() {
+        let world = World::default();
+        world.set_bundle(bundle("a", 1, "s"));
+        world.set_bundle(bundle("b", 1, "s"));
+        let secret = Key::new("team", "s");
+        let (a, b) = (Key::new("team", "a"), Key::new("team", "b"));
+        let (only_a, only_b) = (vec![a.clone()], vec![b.clone()]);
+        let see = |n: &str| world.set_secret(secret.clone(), Some(version(n)));
+        // The watch is slower than the answer.
+        let write = world.begin_write(&secret, &a);
+        assert_eq!(write.done(&version("1")), only_b);
+        assert!(see("1").is_empty());
+        // It is faster.
+        let write = world.begin_write(&secret, &a);
+        assert_eq!(see("2"), only_b);
+        assert!(write.done(&version("2")).is_empty());
+        // Somebody else wrote before, and somebody after.
+        let write = world.begin_write(&secret, &a);
+        assert_eq!((see("3"), see("4")), (only_b.clone(), only_b.clone()));
+        assert!(write.done(&version("4")).is_empty());
+        let write = world.begin_write(&secret, &a);
+        assert_eq!(see("5"), only_b);
+        assert_eq!(world.set_secret(secret.clone(), None), only_b);
+        assert_eq!(write.done(&version("5")), only_a);
+        // A write that failed hides nothing.
+        let write = world.begin_write(&secret, &a);
+        see("6");
+        assert_eq!(write.failed(), Some(a.clone()));
+        drop(world.begin_write(&secret, &a));
+        assert_eq!(see("7"), [a, b]);
+    }
+
     #[test]
     fn whoever_wants_a_secret_hears_of_it_once() {
         let world = World::default();
@@ -237,12 +379,7 @@ mod tests {
         world.set_bundle(bundle("b", 1, "s"));
         world.set_bundle(bundle("c", 1, "t"));
         let secret = Key::new("team", "s");
-        let version = |n: &str| {
-            Some(Version {
-                uid: "u".to_owned(),
-                resource_version: n.to_owned(),
-            })
-        };
+        let version = |n: &str| Some(version(n));
         let both = vec![Key::new("team", "a"), Key::new("team", "b")];
         assert_eq!(world.set_secret(secret.clone(), version("1")), both);
         assert!(world.set_secret(secret.clone(), version("1")).is_empty());

@@ -1,6 +1,7 @@
 //! A real API server and a real Vault with bundles that nobody has synced yet.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use anyhow::Result;
 use envlatch_api::manifests;
@@ -86,22 +87,20 @@ impl Bed {
             ..
         } = self.shape;
         let value = "v".repeat(bytes);
-        at_once(paths, |path| {
+        at_once("secrets", paths, |path| {
             self.vault
                 .put_kv2(&format!("path-{path}"), &json!({"key": value}));
         });
         self.space("envlatch");
-        for n in 0..namespaces {
-            self.space(&format!("ns-{n}"));
-        }
-        for n in 0..accounts {
+        at_once("namespaces", namespaces, |n| self.space(&format!("ns-{n}")));
+        at_once("service accounts", accounts, |n| {
             let path = format!("/api/v1/namespaces/ns-{}/serviceaccounts", n % namespaces);
             self.kubernetes.api(
                 "POST",
                 &path,
                 &json!({"metadata": {"name": format!("app-{n}")}}),
             );
-        }
+        });
         let limit = json!({"perSecond": 10000, "burst": 100000, "concurrent": 16});
         let store = json!({
             "apiVersion": "envlatch.io/v1alpha1", "kind": "VaultStore", "metadata": {"name": "main"},
@@ -112,7 +111,7 @@ impl Bed {
         });
         self.kubernetes
             .api("POST", "/apis/envlatch.io/v1alpha1/vaultstores", &store);
-        at_once(bundles, |n| self.bundle(n));
+        at_once("bundles", bundles, |n| self.bundle(n));
     }
 
     /// Makes the bundle with this number.
@@ -148,6 +147,10 @@ impl Bed {
     pub(crate) fn writes(&self) -> Writes {
         let (_, metrics) = self.kubernetes.send("GET", "/metrics", &Value::Null);
         let text = metrics.as_str().unwrap_or_default();
+        assert!(
+            text.contains("apiserver_request_total{"),
+            "no metrics: {text:.200}"
+        );
         let is_write = |line: &&str| {
             let verbs = ["POST", "PUT", "PATCH", "APPLY", "DELETE"];
             let has = |label: &str, value: &str| line.contains(&format!("{label}=\"{value}\""));
@@ -200,13 +203,16 @@ impl Bed {
     }
 }
 
-/// Does `work` for each number below `count`, a few at a time.
-fn at_once(count: usize, work: impl Fn(usize) + Sync) {
+/// Makes so many of `what`, a few at a time: `work` makes the one with a number below `count`.
+fn at_once(what: &str, count: usize, work: impl Fn(usize) + Sync) {
     const THREADS: usize = 4;
+    let began = Instant::now();
     std::thread::scope(|scope| {
         for first in 0..THREADS {
             let work = &work;
             scope.spawn(move || (first..count).step_by(THREADS).for_each(work));
         }
     });
+    let seconds = began.elapsed().as_secs_f64();
+    eprintln!("bench operator: {count} {what} in {seconds:.1} s");
 }

@@ -1,5 +1,6 @@
 //! What is measured in more than one part.
 
+use std::cell::Cell;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,11 @@ use crate::bed::Bed;
 use crate::process::Operator;
 
 /// How long anything may take, on a busy machine.
-const DEADLINE: Duration = Duration::from_secs(1800);
+const DEADLINE: Duration = Duration::from_secs(900);
+/// How often it is looked: for each look the operator counts its bundles.
+const LOOK: Duration = Duration::from_millis(250);
+/// How often it is told how far a long measurement is.
+const TELL: Duration = Duration::from_secs(10);
 /// How often something is altered and deleted.
 const ROUNDS: usize = 21;
 
@@ -18,9 +23,8 @@ const BUNDLES: &str = "/apis/envlatch.io/v1alpha1/secretbundles";
 
 /// Seconds since `began` when every bundle is ready. The operator's own count of statuses tells when it is worth to look.
 pub(crate) fn until_ready(operator: &Operator, bed: &Bed, began: Instant) -> Result<f64> {
-    until(operator, began, |operator| {
-        let statuses = operator.metric("envlatch_operator_status_writes_total", "");
-        statuses.is_some_and(|statuses| statuses >= bed.shape.bundles as f64)
+    reach(operator, bed.shape.bundles, "statuses", began, |operator| {
+        operator.metric("envlatch_operator_status_writes_total", "")
     })?;
     loop {
         let seconds = began.elapsed().as_secs_f64();
@@ -39,10 +43,31 @@ pub(crate) fn until_ready(operator: &Operator, bed: &Bed, began: Instant) -> Res
 
 /// Seconds since `began` when so many turns of bundles ended well.
 pub(crate) fn until_turns(operator: &Operator, count: usize, began: Instant) -> Result<f64> {
+    reach(operator, count, "turns", began, turns)
+}
+
+/// How many turns of bundles ended well so far.
+pub(crate) fn turns(operator: &Operator) -> Option<f64> {
+    let name = "envlatch_operator_turn_duration_seconds_count";
+    operator.metric(name, "reason=\"Synced\"")
+}
+
+/// Seconds since `began` when there are so many of `what`.
+fn reach(
+    operator: &Operator,
+    goal: usize,
+    what: &str,
+    began: Instant,
+    count: impl Fn(&Operator) -> Option<f64>,
+) -> Result<f64> {
+    let told = Cell::new(Instant::now());
     until(operator, began, |operator| {
-        let name = "envlatch_operator_turn_duration_seconds_count";
-        let turns = operator.metric(name, "reason=\"Synced\"");
-        turns.is_some_and(|turns| turns >= count as f64)
+        let count = count(operator).unwrap_or_default();
+        if told.get().elapsed() >= TELL {
+            eprintln!("bench operator: {count} of {goal} {what}");
+            told.set(Instant::now());
+        }
+        count >= goal as f64
     })
 }
 
@@ -63,7 +88,7 @@ pub(crate) fn until(
         if began.elapsed() > DEADLINE {
             bail!("what was waited for did not come");
         }
-        sleep(Duration::from_millis(50));
+        sleep(LOOK);
     }
 }
 

@@ -41,6 +41,8 @@ impl Operator {
             ])
             .env_clear()
             .envs(bed.kubernetes.service_environment())
+            // As in the image.
+            .env("MALLOC_ARENA_MAX", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()

@@ -8,7 +8,7 @@ use anyhow::Result;
 use envlatch_bench_report::Report;
 
 use crate::bed::{Bed, Shape};
-use crate::measure::{altered, deleted, until_ready};
+use crate::measure::{altered, deleted, turns, until_ready};
 use crate::process::Operator;
 
 pub(crate) const SHAPE: Shape = Shape {
@@ -19,18 +19,30 @@ pub(crate) const SHAPE: Shape = Shape {
     bytes: 32,
     refresh: "1m",
 };
-/// How long nothing changes. Half of the bundles are refreshed meanwhile.
-const IDLE: Duration = Duration::from_secs(30);
+/// How long nothing changes. Every bundle is refreshed meanwhile.
+const IDLE: Duration = Duration::from_secs(75);
 
 pub(crate) fn measure(report: &mut Report, program: &Path, bed: &Bed) -> Result<()> {
     report.section("1,000 bundles over 20 paths");
+    let writes = bed.writes();
     let began = Instant::now();
     let operator = Operator::start(program, bed)?;
     let ready = until_ready(&operator, bed, began)?;
+    let bundles = bed.shape.bundles as f64;
+    let turns = turns(&operator).unwrap_or_default() / bundles;
+    let writes = bed.writes().after(&writes) / bundles;
     let (cpu, memory) = (operator.cpu()?, operator.memory("VmHWM")?);
     report.figure("ready_1k_s", "seconds from nothing to all ready", ready, 2);
     report.figure("cpu_1k_s", "its seconds of processor time", cpu, 2);
     report.figure("rss_1k_kib", "its largest memory, KiB", memory, 0);
+    report.figure("turns_per_bundle_1k", "turns of each", turns, 2);
+    // Its Secret, its status and an event; and what is made once.
+    report.figure(
+        "writes_per_bundle_1k",
+        "writes for each at the API server",
+        writes,
+        2,
+    );
     let logins = bed.asked("auth/kubernetes/login") as f64;
     report.figure("logins_1k", "logins of its one account", logins, 0);
     let reads = bed.asked("secret/data/") as f64;
@@ -57,12 +69,7 @@ fn idle(report: &mut Report, bed: &Bed, operator: &Operator) -> Result<()> {
     let cpu = operator.cpu()?;
     sleep(IDLE);
     let idle = bed.writes().after(&writes);
-    report.figure(
-        "idle_writes",
-        "writes in 30 s while nothing changes",
-        idle,
-        0,
-    );
+    report.figure("idle_writes", "writes while nothing changes", idle, 0);
     let reads = (bed.asked("secret/data/") - reads) as f64;
     report.figure("idle_reads", "reads at the server meanwhile", reads, 0);
     report.figure(

@@ -48,6 +48,9 @@ impl Turn<'_> {
                 live.unreported = live.unreported.saturating_add(1);
             }
         }
+        if live.continued && live.status.is_some() {
+            self.operator.world.forget_status(self.key);
+        }
         self.operator.want(self.key.clone(), Class::Timer, next);
     }
 

@@ -204,6 +204,19 @@ impl Operator {
         );
     }
 
+    /// Has so many replicas run, and waits until they do.
+    #[track_caller]
+    pub(crate) fn scale(&self, replicas: usize) {
+        let deployment = format!("deployment/{}-operator", self.release);
+        let number = format!("--replicas={replicas}");
+        let words = ["scale", &deployment, &number, "--namespace", self.home()];
+        let scaled = self.cluster.kubectl(&words);
+        assert!(scaled.status.success(), "{scaled:?}");
+        eventually(&format!("{replicas} replicas"), SOON, || {
+            (self.pods().len() == replicas).then_some(())
+        });
+    }
+
     /// Uninstalls the release and waits until its pods are gone.
     #[track_caller]
     pub(crate) fn uninstall(&self) {

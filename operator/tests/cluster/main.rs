@@ -8,6 +8,7 @@ mod classes;
 mod deletion;
 mod deliver;
 mod faults;
+mod namespaces;
 mod replicas;
 mod rights;
 mod show;

@@ -3,7 +3,7 @@
 use envlatch_test_support::{chart, helm};
 use serde_json::{Value, json};
 
-use crate::bed::{BUNDLES, Bed, SECRETS};
+use crate::bed::{BUNDLES, Bed, SECRETS, condition};
 
 /// The chart's objects for namespace `team`, but for the Deployment.
 fn install(bed: &Bed) {
@@ -174,6 +174,30 @@ fn the_charts_rights_are_enough_and_no_more() {
             Value::Null,
         ),
         ("a bundle", "POST", BUNDLES.to_owned(), json!({})),
+        (
+            "a bundle's spec",
+            "PATCH",
+            format!("{BUNDLES}/app"),
+            json!({"spec": {"role": "admin"}}),
+        ),
+        (
+            "a bundle's label",
+            "PATCH",
+            format!("{BUNDLES}/app"),
+            json!({"metadata": {"labels": {"a": "b"}}}),
+        ),
+        (
+            "a bundle's annotation",
+            "PATCH",
+            format!("{BUNDLES}/app"),
+            json!({"metadata": {"annotations": {"envlatch.io/refresh-at": "2"}}}),
+        ),
+        (
+            "another's finalizer",
+            "PATCH",
+            format!("{BUNDLES}/app"),
+            json!({"metadata": {"finalizers": ["example.com/a"]}}),
+        ),
     ] {
         let (status, answer) = bed.kubernetes.send_as(&token, method, &path, &body);
         assert!(matches!(status, 403 | 422), "{what}: {status} {answer}");
@@ -182,4 +206,69 @@ fn the_charts_rights_are_enough_and_no_more() {
         bed.kubernetes
             .send_as(&token, "POST", &tokens("app"), &of("vault", 600));
     assert_eq!(status, 201, "{answer}");
+    // What is left when the namespace is being deleted and its Role is gone.
+    let role = "/apis/rbac.authorization.k8s.io/v1/namespaces/team/roles/e-operator";
+    bed.kubernetes.api("DELETE", role, &Value::Null);
+    for finalizers in [json!(["envlatch.io/leases"]), json!([])] {
+        let patch = json!({"metadata": {"finalizers": finalizers}});
+        envlatch_test_support::eventually(
+            "its own finalizer to be let through",
+            crate::SOON,
+            || {
+                let (status, _) =
+                    bed.kubernetes
+                        .send_as(&token, "PATCH", &format!("{BUNDLES}/app"), &patch);
+                (status == 200).then_some(())
+            },
+        );
+    }
+    let (status, _) = bed.kubernetes.send_as(&token, "GET", SECRETS, &Value::Null);
+    assert_eq!(status, 403, "the Role is gone");
+}
+
+#[test]
+#[ignore = "needs Kubernetes, Vault and helm"]
+fn a_namespace_without_rights_keeps_no_other_waiting() {
+    let bed = Bed::new();
+    bed.vault.put_kv2("app", &json!({"key": "one"}));
+    install(&bed);
+    bed.kubernetes.api(
+        "POST",
+        "/api/v1/namespaces",
+        &json!({"metadata": {"name": "later"}}),
+    );
+    let bundle = json!({
+        "apiVersion": "envlatch.io/v1alpha1", "kind": "SecretBundle", "metadata": {"name": "app"},
+        "spec": {
+            "role": "app", "entries": [{"name": "all", "path": "secret/data/app", "allKeys": true}],
+            "sync": {"serviceAccount": "app", "secretName": "app"},
+        },
+    });
+    let bundles = "/apis/envlatch.io/v1alpha1/namespaces/later/secretbundles";
+    bed.kubernetes.api("POST", bundles, &bundle);
+    bed.log_in(&own_token(&bed));
+    let _operator = bed.operator_for("a", &["--namespaces", "team,later"]);
+    bed.sync("app", "app", &json!({}), &json!({}));
+    bed.until("app", "Synced");
+    bed.until_content("app", &json!({"key": "one"}));
+    let later = || {
+        bed.kubernetes
+            .api("GET", &format!("{bundles}/app"), &Value::Null)
+    };
+    assert_eq!(later()["status"], Value::Null);
+
+    let subject = json!({"kind": "ServiceAccount", "name": "e-operator", "namespace": "envlatch"});
+    let binding = json!({
+        "metadata": {"name": "e-operator"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [subject],
+    });
+    bed.kubernetes.api(
+        "POST",
+        "/apis/rbac.authorization.k8s.io/v1/namespaces/later/rolebindings",
+        &binding,
+    );
+    envlatch_test_support::eventually("a turn of the other's", crate::SOON, || {
+        (condition(&later(), "Ready")["reason"] == "NotGranted").then_some(())
+    });
 }

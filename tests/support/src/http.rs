@@ -8,8 +8,9 @@ use ureq::{Agent, Proxy};
 
 use crate::tls::provider;
 
-/// A client that trusts the authorities in `ca_pem` alone, and gives up on a request after 20 seconds.
-pub(crate) fn agent(ca_pem: Option<&str>) -> Agent {
+/// A client that trusts the authorities in `ca_pem` alone, and gives up on a request after 20 seconds. It keeps `idle` connections
+/// for the next requests.
+pub(crate) fn agent(ca_pem: Option<&str>, idle: usize) -> Agent {
     let mut tls = TlsConfig::builder().unversioned_rustls_crypto_provider(provider());
     if let Some(pem) = ca_pem {
         let ca = Certificate::from_pem(pem.as_bytes()).expect("a certificate");
@@ -20,7 +21,8 @@ pub(crate) fn agent(ca_pem: Option<&str>) -> Agent {
         .proxy(None::<Proxy>)
         .http_status_as_error(false)
         .allow_non_standard_methods(true)
-        .max_idle_connections(0)
+        .max_idle_connections(idle)
+        .max_idle_connections_per_host(idle)
         .timeout_global(Some(Duration::from_secs(20)))
         .build();
     config.new_agent()

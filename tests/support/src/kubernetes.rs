@@ -26,6 +26,8 @@ use crate::upstream::Upstream;
 use crate::wait::eventually;
 
 const READY: Duration = Duration::from_secs(60);
+/// How many connections are kept: a handshake costs as much as several requests.
+const IDLE: usize = 8;
 const TOKEN: &str = "envlatch-test-admin";
 
 /// A Kubernetes API server. The harness is its administrator.
@@ -85,7 +87,7 @@ impl ApiServer {
             &apiserver(folder.path(), client, port),
         );
         let api = Self {
-            agent: agent(Some(&authority.pem())),
+            agent: agent(Some(&authority.pem()), IDLE),
             address: format!("https://127.0.0.1:{port}"),
             processes: vec![Mutex::new(server), Mutex::new(etcd)],
             authority,

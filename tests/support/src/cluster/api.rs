@@ -18,7 +18,7 @@ pub(super) struct Api {
 impl Api {
     pub(super) fn new(server: &str, ca_pem: &str, token: &str) -> Self {
         Self {
-            agent: agent(Some(ca_pem)),
+            agent: agent(Some(ca_pem), 0),
             server: server.to_owned(),
             token: token.to_owned(),
         }

@@ -23,7 +23,7 @@ pub(super) struct Api {
 impl Api {
     pub(super) fn new(address: &str, ca_pem: Option<&str>) -> Self {
         Self {
-            agent: agent(ca_pem),
+            agent: agent(ca_pem, 0),
             base: format!("{address}/v1/"),
             token: Mutex::default(),
         }

@@ -24,10 +24,6 @@ helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 
 {{/* What the operator may do where bundles are; takes the root context and, in namespace mode, the service accounts. */}}
 {{- define "envlatch.operatorRules" -}}
-# What is wanted; patch is for the finalizer of bundles that hold a lease.
-- apiGroups: ["envlatch.io"]
-  resources: ["secretbundles"]
-  verbs: ["get", "list", "watch", "patch"]
 - apiGroups: ["envlatch.io"]
   resources: ["secretbundles/status"]
   verbs: ["patch"]
