@@ -6,9 +6,9 @@
 mod bed;
 mod chart;
 mod exec;
-mod faults;
 mod image;
 mod install;
+mod lifecycle;
 mod login;
 mod shutdown;
 mod stay;

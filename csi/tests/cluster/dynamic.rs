@@ -120,7 +120,7 @@ fn each_pod_has_a_credential_of_its_own_for_as_long_as_it_lives() {
 #[test]
 #[ignore = "needs the cluster"]
 fn a_program_that_connects_again_and_again_outlives_the_maximum() {
-    const MAXIMUM: u64 = 40;
+    const MAXIMUM: u64 = 30;
     let cluster = cluster();
     let database = database(cluster);
     let namespace = cluster.namespace("dbmaximum");

@@ -3,5 +3,4 @@
 mod api_server;
 mod kills;
 mod kubelet;
-mod outage;
 mod upgrade;

@@ -11,6 +11,7 @@ mod crowd;
 mod dynamic;
 mod faults;
 mod hostile;
+mod outage;
 mod refresh;
 mod stay;
 mod takeover;

@@ -11,6 +11,10 @@ use serde_json::{Value, json};
 /// An image of `scripts/images`.
 pub(crate) const SHELL: &str = "envlatch.test/shell:dev";
 
+/// The VaultStore of the shared Vault. It has a name of its own and is not the default one, because the node plugin's tests, which run at
+/// the same time, have theirs.
+const STORE: &str = "operator";
+
 /// How long anything may take; it takes a tenth of this on an idle machine.
 pub(crate) const SOON: Duration = Duration::from_secs(90);
 
@@ -31,7 +35,7 @@ pub(crate) fn cluster() -> &'static Cluster {
     READY.get_or_init(|| {
         let crds = chart().join("files/crds.yaml");
         apply_file(cluster, crds.to_str().unwrap(), "helm");
-        cluster.store("shared", cluster.vault(), &json!({"default": true}));
+        cluster.store(STORE, cluster.vault(), &json!({}));
     });
     cluster
 }
@@ -62,6 +66,7 @@ pub(crate) fn team(hint: &str, data: &Value) -> Namespace {
 /// A SecretBundle of every key of `db` in the role of the namespace, with `spec` and `sync` beside what is needed.
 pub(crate) fn bundle(namespace: &Namespace, name: &str, spec: &Value, sync: &Value) {
     let mut whole = json!({
+        "store": STORE,
         "role": namespace.name(),
         "refresh": "24h",
         "entries": [{

@@ -25,7 +25,8 @@ use crate::tool::tool;
 use crate::upstream::Upstream;
 use crate::wait::eventually;
 
-const READY: Duration = Duration::from_secs(60);
+/// A server needs five seconds of a processor, and many start at once.
+const READY: Duration = Duration::from_secs(120);
 /// How many connections are kept: a handshake costs as much as several requests.
 const IDLE: usize = 8;
 const TOKEN: &str = "envlatch-test-admin";

@@ -6,8 +6,8 @@ use std::time::Duration;
 use envlatch_test_support::{Cluster, eventually};
 use serde_json::json;
 
-use super::outage::namespace_with_vault;
 use crate::bed::{bundle, cluster, kill_plugin, shell, volume, warned};
+use crate::outage::namespace_with_vault;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 /// For a plugin that was killed to be started again.

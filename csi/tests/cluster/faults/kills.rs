@@ -38,7 +38,7 @@ fn twenty_kills_leave_no_empty_volume_and_no_stacked_mount() {
         "sleep 3600",
     );
     lasting.runs();
-    let mut moments = Vec::new();
+    let (mut moments, mut pods) = (Vec::new(), Vec::new());
     for round in 1..=KILLS {
         put(round);
         let pod = shell(
@@ -52,12 +52,17 @@ fn twenty_kills_leave_no_empty_volume_and_no_stacked_mount() {
         moments.push(moment.as_millis());
         sleep(moment);
         kill_plugin(cluster);
+        // The plugin is there again, so that the next kill meets one.
+        pod.until("has started", |pod| {
+            let state = &pod["status"]["containerStatuses"][0]["state"];
+            (!state["running"].is_null() || !state["terminated"].is_null()).then_some(())
+        });
+        pods.push(pod);
+    }
+    for (pod, moment) in pods.iter().zip(&moments) {
         let ended = pod.ended();
         let log = String::from_utf8(pod.log("")).unwrap();
-        assert_eq!(
-            ended.code, 0,
-            "round {round}, killed after {moment:?}: {log}"
-        );
+        assert_eq!(ended.code, 0, "killed after {moment} ms: {log}");
         assert_eq!(log, "whole\n");
         pod.delete(Duration::ZERO);
     }

@@ -1,4 +1,4 @@
-//! Vault frozen, sealed, denying or gone.
+//! Vault frozen, sealed, denying or gone: one of a test's own each time, so nobody else is disturbed.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::bed::{bundle, cluster, shell, store_of, volume, warned};
 
 /// A namespace with a Vault of its own, and a bundle of `password` from there.
-pub(super) fn namespace_with_vault(cluster: &'static Cluster, hint: &str) -> (Namespace, Vault) {
+pub(crate) fn namespace_with_vault(cluster: &'static Cluster, hint: &str) -> (Namespace, Vault) {
     let namespace = cluster.namespace(hint);
     let vault = cluster.new_vault();
     namespace.put(&vault, "db", &json!({"password": "hunter22"}));
