@@ -15,37 +15,15 @@ fn without(call: libc::c_long) {
     refuse(call, libc::ENOSYS);
 }
 
-#[test]
-#[ignore = "needs root"]
-fn without_mount_setattr_the_mount_stays_writable_on_the_node() {
-    let node = Node::new();
-    without(libc::SYS_mount_setattr);
-    let _plugin = start(&node);
+/// A volume is mounted, looked at, refreshed and unmounted.
+fn lives(node: &Node, look: impl FnOnce(&Path)) {
+    let _plugin = start(node);
     block_on(async {
         let call = node.connect(DRIVER).await;
         let volume = node.volume("secrets");
         call.publish(&volume).await.unwrap();
         assert_published(&volume.target, &Script::version(1), None);
-        assert!(mounts(&volume.target)[0].starts_with("rw,"));
-        Script::version(2).write(&node.script());
-        call.publish(&volume).await.unwrap();
-        assert_published(&volume.target, &Script::version(2), None);
-        call.unpublish(&volume).await.unwrap();
-        assert_gone(&volume.target);
-    });
-}
-
-#[test]
-#[ignore = "needs root"]
-fn without_extended_attributes_a_volume_is_recognised_all_the_same() {
-    let node = Node::new();
-    refuse(libc::SYS_fsetxattr, libc::EOPNOTSUPP);
-    let _plugin = start(&node);
-    block_on(async {
-        let call = node.connect(DRIVER).await;
-        let volume = node.volume("secrets");
-        call.publish(&volume).await.unwrap();
-        assert!(!is_marked(&volume.target));
+        look(&volume.target);
         Script::version(2).write(&node.script());
         call.publish(&volume).await.unwrap();
         assert_published(&volume.target, &Script::version(2), None);
@@ -57,14 +35,26 @@ fn without_extended_attributes_a_volume_is_recognised_all_the_same() {
 
 #[test]
 #[ignore = "needs root"]
-fn with_them_it_is_recognised_without_the_table_of_mounts() {
+fn without_mount_setattr_the_mount_stays_writable_on_the_node() {
     let node = Node::new();
-    let _plugin = start(&node);
-    block_on(async {
-        let volume = node.volume("secrets");
-        node.connect(DRIVER).await.publish(&volume).await.unwrap();
-        assert!(is_marked(&volume.target));
+    without(libc::SYS_mount_setattr);
+    lives(&node, |target| {
+        assert!(mounts(target)[0].starts_with("rw,"))
     });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn without_extended_attributes_a_volume_is_recognised_all_the_same() {
+    let node = Node::new();
+    refuse(libc::SYS_fsetxattr, libc::EOPNOTSUPP);
+    lives(&node, |target| assert!(!is_marked(target)));
+}
+
+#[test]
+#[ignore = "needs root"]
+fn with_them_it_is_recognised_without_the_table_of_mounts() {
+    lives(&Node::new(), |target| assert!(is_marked(target)));
 }
 
 fn is_marked(target: &Path) -> bool {
