@@ -81,14 +81,14 @@ pub enum KubernetesError {
     )]
     Address,
     /// A file is missing or not ours
-    #[error("cannot read {}; mount the service account's token, or set {flag}", path.display())]
+    #[error("cannot read {}: {cause}; mount the service account's token, or set {flag}", path.display())]
     Read {
         /// The flag that names another.
         flag: &'static str,
         /// Which file.
         path: PathBuf,
         /// Why not.
-        source: io::Error,
+        cause: io::Error,
     },
     /// A file has something else
     #[error("{} has no {what}; set {flag}", path.display())]
@@ -223,10 +223,10 @@ fn bearer(text: &str) -> Option<HeaderValue> {
 }
 
 fn failed(flag: &'static str, path: &Path) -> impl FnOnce(io::Error) -> KubernetesError {
-    move |source| KubernetesError::Read {
+    move |cause| KubernetesError::Read {
         flag,
         path: path.to_owned(),
-        source,
+        cause,
     }
 }
 

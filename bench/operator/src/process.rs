@@ -1,12 +1,11 @@
 //! The operator as a process, and what the kernel says that it costs.
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 
 use anyhow::{Context as _, Result, anyhow};
-use envlatch_test_support::{cpu_seconds, memory_kib};
+use envlatch_test_support::{cpu_seconds, free_port, memory_kib};
 
 use crate::bed::Bed;
 
@@ -21,7 +20,7 @@ pub(crate) struct Operator {
 
 impl Operator {
     pub(crate) fn start(program: &Path, bed: &Bed) -> Result<Self> {
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = free_port("127.0.0.1");
         let child = Command::new(program)
             .args([
                 "--all-namespaces",

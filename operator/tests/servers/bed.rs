@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use data_encoding::BASE64;
 use envlatch_api::manifests;
 use envlatch_test_support::{
-    Answer, ApiServer, Request, ScriptedServer, TempDir, Vault, eventually,
+    Answer, ApiServer, Request, ScriptedServer, TempDir, Vault, eventually, free_port,
 };
 use serde_json::{Value, json};
 
@@ -159,9 +159,7 @@ impl Bed {
             .path()
             .join(format!("{instance}-{}.log", fastrand::u32(..)));
         let file = File::create(&log).unwrap();
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let metrics = free.local_addr().unwrap();
-        drop(free);
+        let metrics = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port("127.0.0.1")));
         let child = Command::new(env!("CARGO_BIN_EXE_envlatch-operator"))
             .args(scope)
             .args(["--own-namespace", "envlatch", "--instance", instance])

@@ -46,7 +46,11 @@ pub(crate) const LOOPBACK: &str = "127.0.0.1";
 ///
 /// The kernel gives ports from 32768 on to connections and to whoever listens on port 0 (ip(7), ip_local_port_range), so
 /// one that was free a moment ago can be taken by then; those below are given by this function alone, each once.
-pub(crate) fn free_port(host: &str) -> u16 {
+///
+/// # Panics
+/// When every port is taken.
+#[must_use]
+pub fn free_port(host: &str) -> u16 {
     const FIRST: u32 = 12_000;
     const COUNT: u32 = 20_000;
     static NEXT: AtomicU32 = AtomicU32::new(0);

@@ -34,6 +34,7 @@ pub use csi_volume::CsiVolume;
 pub use helm::{ExampleChart, chart, helm};
 pub use jwt::Key;
 pub use kubernetes::{ApiServer, Kubelet};
+pub use lasting::free_port;
 pub use memory::memory_holds;
 pub use postgres::Postgres;
 pub use program::{Finished, Program, Running, launcher, launcher_at};

@@ -11,6 +11,7 @@ use std::path::Path;
 use envlatch_csi::proto::registration::InfoRequest;
 use envlatch_csi::proto::registration::registration_client::RegistrationClient;
 use envlatch_csi_tests::{Call, Node};
+use envlatch_test_support::free_port;
 
 use crate::{DRIVER, PLUGIN, block_on, start};
 
@@ -180,11 +181,8 @@ fn a_second_plugin_does_not_start() {
 #[ignore = "needs root"]
 fn probes_and_metrics_are_served() {
     let node = Node::new();
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let _plugin = node.start(PLUGIN, &["--metrics-address", &port.to_string()]);
+    let address = format!("127.0.0.1:{}", free_port("127.0.0.1"));
+    let _plugin = node.start(PLUGIN, &["--metrics-address", &address]);
     block_on(async {
         let call = node.connect(DRIVER).await;
         let volume = node.volume("secrets");
@@ -192,7 +190,7 @@ fn probes_and_metrics_are_served() {
         call.publish(&volume).await.unwrap();
     });
     let get = |path: &str| {
-        let mut stream = TcpStream::connect(port).unwrap();
+        let mut stream = TcpStream::connect(&address).unwrap();
         write!(stream, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
