@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use envlatch_api::AuthMethod;
@@ -233,44 +233,119 @@ impl SharedLogin {
         );
         if answer.reply.lease.is_none() {
             *latest = Some((started, Arc::clone(&answer)));
-            self.forget_soon(ask);
         }
         Ok(answer)
     }
 
-    fn slot(&self, ask: &Ask) -> Arc<Read> {
+    fn slot(self: &Arc<Self>, ask: &Ask) -> Arc<Read> {
         let mut reads = locked(&self.reads);
         if let Some((_, read)) = reads.iter().find(|(known, _)| known == ask) {
             return Arc::clone(read);
         }
         let read = Arc::<Read>::default();
         reads.push((ask.clone(), Arc::clone(&read)));
+        tokio::spawn(forget(Arc::downgrade(self), Arc::clone(&read)));
         read
-    }
-
-    /// Values do not lie in memory longer than they may be handed out.
-    fn forget_soon(self: &Arc<Self>, ask: &Ask) {
-        let (login, ask) = (Arc::downgrade(self), ask.clone());
-        tokio::spawn(async move {
-            sleep(REUSE).await;
-            if let Some(login) = login.upgrade() {
-                locked(&login.reads).retain(|(known, read)| *known != ask || is_in_use(read));
-            }
-        });
     }
 }
 
-/// Whether somebody reads at the moment, or what was read is still young.
-fn is_in_use(read: &Read) -> bool {
-    match read.try_lock() {
-        Ok(latest) => latest
-            .as_ref()
-            .is_some_and(|(started, _)| started.elapsed() < REUSE),
-        Err(_) => true,
+/// Ends the slot when nobody reads and what was read may not be handed out any more, or there was no answer: neither values nor
+/// paths lie in memory for longer.
+async fn forget(login: Weak<SharedLogin>, read: Arc<Read>) {
+    let mut wait = REUSE;
+    loop {
+        sleep(wait).await;
+        let Some(login) = login.upgrade() else {
+            return;
+        };
+        // Held, so that nobody finds the slot in the meantime.
+        let mut reads = locked(&login.reads);
+        wait = in_use_for(&read);
+        if wait.is_zero() {
+            reads.retain(|(_, other)| !Arc::ptr_eq(other, &read));
+            return;
+        }
     }
+}
+
+/// How long what was read may still be handed out; while somebody reads, a while.
+fn in_use_for(read: &Read) -> Duration {
+    read.try_lock().map_or(REUSE, |latest| {
+        let age = latest.as_ref().map(|(started, _)| started.elapsed());
+        age.map_or(Duration::ZERO, |age| REUSE.saturating_sub(age))
+    })
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Every change is one insertion or removal, so a panic elsewhere cannot have broken it.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::server::Servers;
+    use crate::store::{Claim, grant};
+
+    /// A login at a server that is not there.
+    fn unreachable() -> Arc<SharedLogin> {
+        let store = json!({
+            "apiVersion": "envlatch.io/v1alpha1", "kind": "VaultStore", "metadata": {"name": "main", "uid": "u"},
+            "spec": {
+                "addresses": ["http://127.0.0.1:1"],
+                "grants": [{"namespaces": ["*"], "roles": ["*"]}],
+            },
+        });
+        let store = serde_json::from_value(store).unwrap();
+        let access = grant(&Claim::default(), &store, "team").unwrap();
+        let server = Servers::default().get(&access).unwrap();
+        let jwt = Arc::new(RwLock::new(Secret::from("a.b.c".to_owned())));
+        Arc::new(SharedLogin {
+            session: Arc::new(Session::new(server.client.clone(), auth(&access, &jwt))),
+            server,
+            jwt,
+            who: "who".to_owned(),
+            volumes: Mutex::default(),
+            reads: Mutex::default(),
+            engines: Mutex::default(),
+        })
+    }
+
+    /// How many slots there are after this time.
+    async fn slots_after(login: &SharedLogin, time: Duration) -> usize {
+        sleep(time).await;
+        locked(&login.reads).len()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_path_that_failed_is_forgotten() {
+        let login = unreachable();
+        let ask = Ask {
+            path: "secret/data/app".to_owned(),
+            query: Vec::new(),
+            arguments: None,
+        };
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let read = login.read(&ask, Urgency::FirstMount, deadline).await;
+        assert!(read.is_err(), "{read:?}");
+        assert_eq!(locked(&login.reads).len(), 1);
+        assert_eq!(slots_after(&login, 2 * REUSE).await, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slot_lasts_while_somebody_reads() {
+        let login = unreachable();
+        let ask = Ask {
+            path: "secret/data/app".to_owned(),
+            query: Vec::new(),
+            arguments: None,
+        };
+        let slot = login.slot(&ask);
+        let reading = slot.lock().await;
+        assert_eq!(slots_after(&login, 3 * REUSE).await, 1);
+        drop(reading);
+        assert_eq!(slots_after(&login, 2 * REUSE).await, 0);
+    }
 }

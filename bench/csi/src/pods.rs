@@ -84,13 +84,29 @@ pub(crate) fn start(namespace: &Namespace, count: usize, volume: Option<&Value>)
     begin.elapsed().as_secs_f64()
 }
 
-/// Deletes all pods of a namespace and waits until their volumes are gone.
+/// Deletes all pods of a namespace and waits until nothing is left of them on the node: kubelet removes their sandboxes once a
+/// minute, which costs a burst that falls into it a tenth.
 pub(crate) fn end(namespace: &Namespace) {
     let options = json!({"gracePeriodSeconds": 1});
     cluster().request("DELETE", &pods(namespace), &options);
     eventually("all pods are gone", DEADLINE, || {
         list(namespace).is_empty().then_some(())
     });
+    eventually("their sandboxes are gone", DEADLINE, || {
+        sleep(Duration::from_millis(500));
+        let pods = cluster().request("GET", "/api/v1/pods", &Value::Null);
+        let pods = pods["items"].as_array().map_or(0, Vec::len);
+        (sandboxes() <= pods).then_some(())
+    });
+}
+
+/// How many pods the container runtime has files of.
+fn sandboxes() -> usize {
+    let containerd = cluster().pids("containerd");
+    let containerd = containerd.first().expect("containerd runs");
+    let folder = "run/containerd/io.containerd.grpc.v1.cri/sandboxes";
+    let folder = fs::read_dir(format!("/proc/{containerd}/root/{folder}"));
+    folder.expect("containerd keeps it").count()
 }
 
 fn pods(namespace: &Namespace) -> String {

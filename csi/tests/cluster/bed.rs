@@ -24,16 +24,23 @@ pub(crate) fn cluster() -> &'static Cluster {
     static READY: OnceLock<()> = OnceLock::new();
     let cluster = Cluster::shared();
     READY.get_or_init(|| {
+        cluster.foreign_crds();
         install(&[]);
         store(cluster, STORE, &json!({"default": true}));
     });
     cluster
 }
 
-/// Installs or upgrades the chart with the plugin at its most talkative, and waits until it is ready.
+/// Installs or upgrades the chart with the plugin at its most talkative, which serves the names of other drivers as well, and
+/// waits until it is ready.
 pub(crate) fn install(values: &[&str]) {
-    let talkative = ["csi.podStatus=true", "csi.logLevel=trace"];
-    plugin::install(Cluster::shared(), &[&talkative, values].concat());
+    let everything = [
+        "csi.podStatus=true",
+        "csi.logLevel=trace",
+        "csi.tokenAudiences={vault,somebody-else}",
+        "csi.driverNames={csi.envlatch.io,secrets-store.csi.k8s.io,secrets-store.csi.deckhouse.io}",
+    ];
+    plugin::install(Cluster::shared(), &[&everything, values].concat());
 }
 
 /// A VaultStore for the shared Vault with `more` in its spec.

@@ -34,25 +34,10 @@ pub(crate) fn cluster() -> &'static Cluster {
     let cluster = Cluster::shared();
     READY.get_or_init(|| {
         let crds = chart().join("files/crds.yaml");
-        apply_file(cluster, crds.to_str().unwrap(), "helm");
+        cluster.apply_file(&crds, "helm");
         cluster.store(STORE, cluster.vault(), &json!({}));
     });
     cluster
-}
-
-/// Applies the objects of a file in the name of `manager`: only `helm` leaves them to be upgraded by releases.
-pub(crate) fn apply_file(cluster: &Cluster, file: &str, manager: &str) {
-    let manager = format!("--field-manager={manager}");
-    let words = [
-        "apply",
-        "--server-side",
-        "--force-conflicts",
-        &manager,
-        "--filename",
-        file,
-    ];
-    let applied = cluster.kubectl(&words);
-    assert!(applied.status.success(), "{applied:?}");
 }
 
 /// A namespace whose accounts may read `db` in the shared Vault.

@@ -2,14 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::bed::{Operator, apply_file, cluster, delete, get, team, until_content};
+use crate::bed::{Operator, cluster, delete, get, team, until_content};
 
 #[test]
 #[ignore = "needs the cluster"]
 fn the_secret_objects_of_a_class_become_secrets_without_a_pod() {
     let team = team("classes", &json!({"user": "app", "password": "hunter22"}));
-    let definitions = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/crds-compat.yaml");
-    apply_file(cluster(), definitions, "kubectl");
+    cluster().foreign_crds();
     let _operator = Operator::install(&team, &["operator.secretObjects=true"]);
     let path = format!("secret/data/{}/db", team.name());
     team.apply(json!({

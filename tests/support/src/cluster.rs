@@ -203,6 +203,23 @@ impl Cluster {
         self.script(&[&["kubectl"], words].concat())
     }
 
+    /// Applies the objects of a file in the name of `manager`: only `helm` leaves them to be upgraded by releases.
+    #[track_caller]
+    pub fn apply_file(&self, file: &Path, manager: &str) {
+        let manager = format!("--field-manager={manager}");
+        let mut words = vec!["apply", "--server-side", "--force-conflicts", &manager];
+        words.extend(["--filename", file.to_str().expect("the path is text")]);
+        let applied = self.kubectl(&words);
+        assert!(applied.status.success(), "{applied:?}");
+    }
+
+    /// Has the cluster know the types of other projects that our services understand.
+    #[track_caller]
+    pub fn foreign_crds(&self) {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/crds-compat.yaml");
+        self.apply_file(Path::new(file), "kubectl");
+    }
+
     /// `scripts/cluster` for this cluster.
     #[must_use]
     pub fn script(&self, words: &[&str]) -> Output {

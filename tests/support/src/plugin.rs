@@ -14,7 +14,7 @@ pub const DRIVER: &str = "csi.envlatch.io";
 
 const NAMESPACE: &str = "envlatch-system";
 
-/// Installs or upgrades the chart with the plugin, which serves the names of other drivers as well, and waits until it is ready.
+/// Installs or upgrades the chart with the plugin as users get it but for these values, and waits until it is ready.
 #[track_caller]
 pub fn install(cluster: &Cluster, values: &[&str]) {
     cluster.apply(&json!({
@@ -25,21 +25,12 @@ pub fn install(cluster: &Cluster, values: &[&str]) {
             "labels": {"pod-security.kubernetes.io/enforce": "privileged"},
         },
     }));
-    let crds = cluster.kubectl(&[
-        "apply",
-        "--server-side",
-        "--filename",
-        concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/crds-compat.yaml"),
-    ]);
-    assert!(crds.status.success(), "{crds:?}");
     let fixed = [
         "image.registry=envlatch.test",
         "image.tag=dev",
         "image.pullPolicy=Never",
         "csi.enabled=true",
         "csi.image=csi",
-        "csi.tokenAudiences={vault,somebody-else}",
-        "csi.driverNames={csi.envlatch.io,secrets-store.csi.k8s.io,secrets-store.csi.deckhouse.io}",
     ];
     let set = |value: &&str| format!("--set={value}");
     let values: Vec<String> = fixed.iter().chain(values).map(set).collect();

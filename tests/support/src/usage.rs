@@ -1,9 +1,10 @@
 //! What a process costs, as the kernel says.
 
 use std::fs;
+use std::time::Duration;
 
-/// Ticks of `/proc/PID/stat` in a second (USER_HZ, the same on every Linux that Rust runs on).
-const TICKS: f64 = 100.0;
+use nix::time::{ClockId, clock_getcpuclockid};
+use nix::unistd::Pid;
 
 /// A line of `/proc/PID/status` in KiB, such as `VmRSS` or `VmHWM`.
 ///
@@ -31,13 +32,10 @@ pub fn memory_kib(pid: i32, field: &str) -> u64 {
 #[track_caller]
 #[must_use]
 pub fn cpu_seconds(pid: i32) -> f64 {
-    let path = format!("/proc/{pid}/stat");
-    let stat = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-    // The name may contain anything. After it: state is field 3, utime 14 and stime 15 of proc_pid_stat(5).
-    let (_, fields) = stat.rsplit_once(") ").expect("proc_pid_stat(5)");
-    let ticks = fields.split(' ').skip(11).take(2);
-    let ticks = ticks.map(|field| field.parse::<f64>().expect("proc_pid_stat(5)"));
-    ticks.sum::<f64>() / TICKS
+    // To the nanosecond, where /proc/PID/stat has hundredths of a second.
+    let used = clock_getcpuclockid(Pid::from_raw(pid)).and_then(ClockId::now);
+    let used = used.unwrap_or_else(|errno| panic!("processor time of process {pid}: {errno}"));
+    Duration::from(used).as_secs_f64()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::fs;
 use envlatch_test_support::{TempDir, chart};
 use serde_json::{Value, json};
 
-use crate::bed::{Operator, apply_file, bundle, cluster, delete, get, team, until, until_content};
+use crate::bed::{Operator, bundle, cluster, delete, get, team, until, until_content};
 
 /// The definition of SecretBundle as an earlier release could have had it: without `sync.keys` and without the column of the reason.
 fn earlier() -> Value {
@@ -39,7 +39,7 @@ fn objects_of_an_earlier_definition_go_on_and_learn_what_is_new() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("crd.json");
     fs::write(&file, earlier().to_string()).unwrap();
-    apply_file(cluster(), file.to_str().unwrap(), "helm");
+    cluster().apply_file(&file, "helm");
     bundle(&team, "app", &json!({}), &json!({}));
     let before = get(&team, "secretbundles", "app");
     let operator = Operator::install(&team, &["operator.crds=true"]);
