@@ -182,13 +182,8 @@ mod tests {
         let (ca, token) = (folder.join("ca"), folder.join("token"));
         fs::write(&ca, Authority::new().pem()).unwrap();
         fs::write(&token, "token").unwrap();
-        let settings = KubernetesSettings {
-            kubernetes_address: Some(server.url().parse().unwrap()),
-            kubernetes_ca_file: ca,
-            kubernetes_token_file: token,
-            kubernetes_service_host: None,
-            kubernetes_service_port: 443,
-        };
+        let address = server.url().parse().unwrap();
+        let settings = KubernetesSettings::new(Some(address), ca, token);
         settings.client(None).unwrap()
     }
 

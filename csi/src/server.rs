@@ -26,7 +26,7 @@ use crate::volumes::Volumes;
 
 /// Largest message: tokens and attributes take a few KiB.
 const MAX_MESSAGE: usize = 1 << 20;
-/// Calls at a time on one connection; kubelet has one connection.
+/// Calls at a time on one connection; kubelet makes one for each call.
 const MAX_CALLS: u32 = 256;
 
 /// How long to wait after a connection that could not be accepted.

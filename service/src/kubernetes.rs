@@ -112,6 +112,18 @@ struct Token {
 // === impl KubernetesSettings ===
 
 impl KubernetesSettings {
+    /// What the flags say, where no pod says anything.
+    #[must_use]
+    pub fn new(address: Option<Uri>, ca_file: PathBuf, token_file: PathBuf) -> Self {
+        Self {
+            kubernetes_address: address,
+            kubernetes_ca_file: ca_file,
+            kubernetes_token_file: token_file,
+            kubernetes_service_host: None,
+            kubernetes_service_port: 443,
+        }
+    }
+
     /// A client that gives up an answer of which no byte came for `read_timeout`; watches are silent for minutes, so theirs has none.
     ///
     /// # Errors
@@ -243,13 +255,8 @@ mod tests {
     use super::*;
 
     fn settings(address: Option<&str>, ca: &Path, token: &Path) -> KubernetesSettings {
-        KubernetesSettings {
-            kubernetes_address: address.map(|address| address.parse().unwrap()),
-            kubernetes_ca_file: ca.to_owned(),
-            kubernetes_token_file: token.to_owned(),
-            kubernetes_service_host: None,
-            kubernetes_service_port: 443,
-        }
+        let address = address.map(|address| address.parse().unwrap());
+        KubernetesSettings::new(address, ca.to_owned(), token.to_owned())
     }
 
     #[test]

@@ -109,13 +109,10 @@ impl Bed {
 
     /// The same with what an earlier process left.
     pub(crate) async fn bundles_with(&self, memory: Arc<Remembered>) -> Bundles {
-        let settings = KubernetesSettings {
-            kubernetes_address: Some(self.kubernetes.address().parse().unwrap()),
-            kubernetes_ca_file: self.kubernetes.ca_file(),
-            kubernetes_token_file: self.kubernetes.token_file(),
-            kubernetes_service_host: None,
-            kubernetes_service_port: 443,
-        };
+        let server = &self.kubernetes;
+        let address = server.address().parse().unwrap();
+        let settings =
+            KubernetesSettings::new(Some(address), server.ca_file(), server.token_file());
         let client = settings.client(None).unwrap();
         let options = Options {
             node: "node".to_owned(),

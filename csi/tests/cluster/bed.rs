@@ -53,6 +53,25 @@ pub(crate) fn store_of(cluster: &Cluster, name: &str, vault: &Vault, more: &Valu
     cluster.store(name, vault, more);
 }
 
+/// A class `app` of the Secrets Store CSI Driver in the role that has the namespace's name, with these `objects`.
+pub(crate) fn class(namespace: &Namespace, objects: &str) {
+    let address = cluster().vault().address();
+    let parameters =
+        json!({"vaultAddress": address, "roleName": namespace.name(), "objects": objects});
+    namespace.apply(json!({
+        "apiVersion": "secrets-store.csi.x-k8s.io/v1",
+        "kind": "SecretProviderClass",
+        "metadata": {"name": "app"},
+        "spec": {"provider": "vault", "parameters": parameters},
+    }));
+}
+
+/// A volume of the class `app` under the name of the Secrets Store CSI Driver.
+pub(crate) fn volume_of_class() -> Value {
+    let attributes = json!({"secretProviderClass": "app"});
+    volume_of("secrets-store.csi.k8s.io", "secrets", &attributes)
+}
+
 /// A volume of our driver with these attributes.
 pub(crate) fn volume(name: &str, attributes: &Value) -> Value {
     volume_of(DRIVER, name, attributes)

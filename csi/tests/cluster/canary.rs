@@ -3,7 +3,9 @@
 use envlatch_test_support::{assert_no_canary, canary};
 use serde_json::json;
 
-use crate::bed::{bundle, cluster, plugin_log, plugin_metrics, shell, volume};
+use crate::bed::{
+    bundle, class, cluster, plugin_log, plugin_metrics, shell, volume, volume_of_class,
+};
 
 #[test]
 #[ignore = "needs the cluster"]
@@ -27,16 +29,11 @@ fn values_are_in_no_log_event_status_or_metric() {
         &[("a", "db#a"), ("c", "db#absent")],
         &json!({}),
     );
-    let class = format!(
+    let objects = format!(
         "- objectName: a\n  secretPath: secret/data/{name}/db\n  secretKey: a\n  encoding: base64\n\
          - objectName: m\n  secretPath: secret/data/{name}/db\n"
     );
-    namespace.apply(json!({
-        "apiVersion": "secrets-store.csi.x-k8s.io/v1",
-        "kind": "SecretProviderClass",
-        "metadata": {"name": "class"},
-        "spec": {"provider": "vault", "parameters": {"roleName": name, "objects": class}},
-    }));
+    class(&namespace, &objects);
     let good = shell(
         &namespace,
         "good",
@@ -51,8 +48,7 @@ fn values_are_in_no_log_event_status_or_metric() {
         "exit 0",
     );
     crate::bed::warned(&namespace, "bad", &["absent"]);
-    let class = json!({"secretProviderClass": "class"});
-    shell(&namespace, "class", volume("secrets", &class), "exit 0");
+    shell(&namespace, "class", volume_of_class(), "exit 0");
     crate::bed::warned(&namespace, "class", &["base64"]);
 
     let lists = [

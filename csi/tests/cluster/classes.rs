@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::bed::{SHELL, bundle, cluster, shell, volume, volume_of, warned};
+use crate::bed::{
+    SHELL, bundle, class, cluster, shell, volume, volume_of, volume_of_class, warned,
+};
 
 /// Prints every file with its mode, owner and content.
 const LIST: &str = "cd /mnt/secrets && for file in $(find . -follow -type f -not -path '*/..*' | sort); do \
@@ -85,22 +87,8 @@ fn a_secret_provider_class_is_mounted_as_the_vault_provider_does() {
          - objectName: decoded\n  secretPath: secret/data/{name}/db\n  secretKey: binary\n  encoding: base64\n\
          - objectName: all.json\n  secretPath: secret/data/{name}/db\n"
     );
-    namespace.apply(json!({
-        "apiVersion": "secrets-store.csi.x-k8s.io/v1",
-        "kind": "SecretProviderClass",
-        "metadata": {"name": "app"},
-        "spec": {
-            "provider": "vault",
-            "parameters": {
-                "vaultAddress": cluster.vault().address(),
-                "roleName": name,
-                "objects": objects,
-            },
-        },
-    }));
-    let attributes = json!({"secretProviderClass": "app"});
-    let volume = volume_of("secrets-store.csi.k8s.io", "secrets", &attributes);
-    let pod = shell(&namespace, "app", volume, LIST);
+    class(&namespace, &objects);
+    let pod = shell(&namespace, "app", volume_of_class(), LIST);
     assert_eq!(pod.ended().code, 0);
     let list = String::from_utf8(pod.log("")).unwrap();
     let lines: Vec<&str> = list.lines().collect();

@@ -5,9 +5,7 @@ use std::time::Duration;
 use envlatch_test_support::eventually;
 use serde_json::json;
 
-use crate::bed::{SHELL, cluster, mount_lines, mounts, plugin_metrics, volume_of};
-
-const TAKEN_OVER: &str = "secrets-store.csi.k8s.io";
+use crate::bed::{SHELL, class, cluster, mount_lines, mounts, plugin_metrics, volume_of_class};
 
 /// What that driver leaves: a tmpfs with the files of a generation of Kubernetes' `AtomicWriter`, and links to them.
 const AS_THEY_MOUNT: &str = "umount \"$0\" && mount -t tmpfs tmpfs \"$0\" && cd \"$0\" && mkdir ..2026_11_25 \
@@ -20,17 +18,9 @@ fn what_the_driver_before_us_mounted_is_left_alone_and_unmounted() {
     let namespace = cluster.namespace("takeover");
     let name = namespace.name().to_owned();
     namespace.put(cluster.vault(), "db", &json!({"password": "ours"}));
-    namespace.apply(json!({
-        "apiVersion": "secrets-store.csi.x-k8s.io/v1",
-        "kind": "SecretProviderClass",
-        "metadata": {"name": "app"},
-        "spec": {"provider": "vault", "parameters": {
-            "vaultAddress": cluster.vault().address(),
-            "roleName": name,
-            "objects": format!("- {{objectName: password, secretPath: secret/data/{name}/db, secretKey: password}}"),
-        }},
-    }));
-    let attributes = json!({"secretProviderClass": "app"});
+    let object =
+        format!("objectName: password, secretPath: secret/data/{name}/db, secretKey: password");
+    class(&namespace, &format!("- {{{object}}}"));
     let pod = namespace.pod(
         "app",
         &json!({
@@ -45,7 +35,7 @@ fn what_the_driver_before_us_mounted_is_left_alone_and_unmounted() {
                 ],
             }],
             "volumes": [
-                volume_of(TAKEN_OVER, "secrets", &attributes),
+                volume_of_class(),
                 {"name": "tmp", "emptyDir": {}},
             ],
         }),
