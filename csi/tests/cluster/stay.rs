@@ -62,7 +62,8 @@ fn a_changed_secret_restarts_the_program_in_place() {
     pod.says("value first");
     change(cluster, &namespace, "second");
     pod.says("value second");
-    let status = &pod.object()["status"]["containerStatuses"];
+    // Kubelet may report the containers later than they write.
+    let status = &pod.runs().object()["status"]["containerStatuses"];
     let restarts: Vec<_> = status
         .as_array()
         .unwrap()
