@@ -20,6 +20,7 @@ use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
+use crate::frozen::{freeze, thaw};
 use crate::vault::Vault;
 use crate::wait::eventually;
 use api::Api;
@@ -246,28 +247,28 @@ impl Cluster {
     /// Stops a part without ending it, so that connections to it hang.
     #[track_caller]
     pub fn freeze(&self, part: &str) {
-        self.signal(part, Signal::SIGSTOP);
+        self.running(part).into_iter().for_each(freeze);
     }
 
     /// Lets a frozen part go on.
     #[track_caller]
     pub fn thaw(&self, part: &str) {
-        self.signal(part, Signal::SIGCONT);
+        self.running(part).into_iter().for_each(thaw);
     }
 
     /// Kills a part; `scripts/cluster up` starts it again.
     #[track_caller]
     pub fn kill(&self, part: &str) {
-        self.signal(part, Signal::SIGKILL);
+        for pid in self.running(part) {
+            signal::kill(pid, Signal::SIGKILL).expect("it ran a moment ago");
+        }
     }
 
     #[track_caller]
-    fn signal(&self, part: &str, signal: Signal) {
+    fn running(&self, part: &str) -> Vec<Pid> {
         let pids = self.pids(part);
         assert!(!pids.is_empty(), "{part} does not run");
-        for pid in pids {
-            signal::kill(Pid::from_raw(pid), signal).expect("it ran a moment ago");
-        }
+        pids.into_iter().map(Pid::from_raw).collect()
     }
 
     /// What a part wrote.

@@ -11,15 +11,15 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use ureq::Agent;
 use ureq::http::Request;
 
+use crate::frozen::{freeze, thaw};
 use crate::http::agent;
-use crate::lasting::{LOOPBACK, free_port, spawn};
+use crate::lasting::{self, LOOPBACK, free_port, spawn};
 use crate::tls::Authority;
 use crate::tool::tool;
 use crate::upstream::Upstream;
@@ -288,21 +288,16 @@ impl ApiServer {
 
     /// Stops the server without ending it: connections are accepted by the kernel and never answered.
     pub fn freeze(&self) {
-        self.signal(Signal::SIGSTOP);
+        freeze(self.pid());
     }
 
     /// Lets a frozen server go on.
     pub fn thaw(&self) {
-        self.signal(Signal::SIGCONT);
+        thaw(self.pid());
     }
 
-    fn signal(&self, signal: Signal) {
-        let id = self.processes[0]
-            .lock()
-            .expect("nobody panics with it")
-            .id();
-        let pid = Pid::from_raw(i32::try_from(id).expect("Linux process ids fit"));
-        signal::kill(pid, signal).expect("the server runs");
+    fn pid(&self) -> Pid {
+        lasting::pid(&self.processes[0].lock().expect("nobody panics with it"))
     }
 }
 

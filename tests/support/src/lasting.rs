@@ -12,6 +12,8 @@ use std::sync::mpsc::{self, Sender};
 use std::sync::{Mutex, OnceLock};
 use std::thread;
 
+use nix::unistd::Pid;
+
 /// Starts `command` from the thread that lives as long as this process.
 pub(crate) fn spawn(command: Command) -> Child {
     type Order = (Command, Sender<Child>);
@@ -37,6 +39,11 @@ pub(crate) fn spawn(command: Command) -> Child {
         .send(order)
         .expect("the starter lives");
     answer.recv().expect("the starter started the server")
+}
+
+/// The process id of a server.
+pub(crate) fn pid(server: &Child) -> Pid {
+    Pid::from_raw(i32::try_from(server.id()).expect("Linux process ids fit"))
 }
 
 /// Where servers listen unless told otherwise.

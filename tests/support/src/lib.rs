@@ -9,6 +9,7 @@
 mod canary;
 mod cluster;
 mod csi_volume;
+mod frozen;
 mod helm;
 mod http;
 mod jwt;

@@ -17,10 +17,10 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::frozen::{freeze, thaw};
 use crate::lasting::LOOPBACK;
 use crate::{ApiServer, Authority, eventually};
 use api::Api;
@@ -330,12 +330,12 @@ impl Vault {
 
     /// Stops the process without ending it: connections are accepted by the kernel and never answered.
     pub fn freeze(&self) {
-        self.process.signal(Signal::SIGSTOP);
+        freeze(self.process.pid());
     }
 
     /// Lets a frozen process go on.
     pub fn thaw(&self) {
-        self.process.signal(Signal::SIGCONT);
+        thaw(self.process.pid());
     }
 
     /// Kills the process: connections are refused from now on, and what was in memory is gone.

@@ -8,12 +8,11 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
 
 use super::READY;
 use super::config::{Listener, Storage, binary, configure};
-use crate::lasting::spawn;
+use crate::lasting::{self, spawn};
 
 /// How many last lines of a log a failure shows.
 const TAIL: usize = 25;
@@ -94,10 +93,8 @@ impl Process {
         true
     }
 
-    pub(super) fn signal(&self, signal: Signal) {
-        let id = self.child.lock().expect("nobody panics with it").id();
-        let pid = Pid::from_raw(i32::try_from(id).expect("Linux process ids fit"));
-        signal::kill(pid, signal).expect("the server runs");
+    pub(super) fn pid(&self) -> Pid {
+        lasting::pid(&self.child.lock().expect("nobody panics with it"))
     }
 
     pub(super) fn stop(&self) {
