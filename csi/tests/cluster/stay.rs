@@ -1,6 +1,6 @@
 //! The launcher that stays beside its program, with a volume of the plugin whose secret changes.
 
-use envlatch_test_support::{Cluster, Namespace, Pod};
+use envlatch_test_support::{Namespace, Pod};
 use serde_json::{Value, json};
 
 use crate::bed::{SHELL, bundle, cluster, refresh, volume};
@@ -41,26 +41,31 @@ fn staying<'a>(namespace: &'a Namespace, on_change: &str) -> Pod<'a> {
     )
 }
 
-fn change(cluster: &Cluster, namespace: &Namespace, value: &str) {
-    namespace.put(cluster.vault(), "db", &json!({"password": value}));
-    refresh(namespace, "secretbundle/app", value);
-}
-
-#[test]
-#[ignore = "needs the cluster"]
-fn a_changed_secret_restarts_the_program_in_place() {
-    let cluster = cluster();
-    let namespace = cluster.namespace("stay");
-    namespace.put(cluster.vault(), "db", &json!({"password": "first"}));
+/// A namespace with the bundle `app`, whose password is `first` until somebody wants it refreshed.
+fn with_a_password(hint: &str) -> Namespace {
+    let namespace = cluster().namespace(hint);
+    namespace.put(cluster().vault(), "db", &json!({"password": "first"}));
     bundle(
         &namespace,
         "app",
         &[("password", "db#password")],
         &json!({"refresh": "24h"}),
     );
+    namespace
+}
+
+fn change(namespace: &Namespace, value: &str) {
+    namespace.put(cluster().vault(), "db", &json!({"password": value}));
+    refresh(namespace, "secretbundle/app", value);
+}
+
+#[test]
+#[ignore = "needs the cluster"]
+fn a_changed_secret_restarts_the_program_in_place() {
+    let namespace = with_a_password("stay");
     let pod = staying(&namespace, "restart");
     pod.says("value first");
-    change(cluster, &namespace, "second");
+    change(&namespace, "second");
     pod.says("value second");
     // Kubelet may report the containers later than they write.
     let status = &pod.runs().object()["status"]["containerStatuses"];
@@ -85,17 +90,9 @@ fn a_changed_secret_restarts_the_program_in_place() {
 #[test]
 #[ignore = "needs the cluster"]
 fn a_changed_secret_is_told_by_a_signal() {
-    let cluster = cluster();
-    let namespace = cluster.namespace("signal");
-    namespace.put(cluster.vault(), "db", &json!({"password": "first"}));
-    bundle(
-        &namespace,
-        "app",
-        &[("password", "db#password")],
-        &json!({"refresh": "24h"}),
-    );
+    let namespace = with_a_password("signal");
     let pod = staying(&namespace, "signal:HUP");
     pod.says("value first");
-    change(cluster, &namespace, "second");
+    change(&namespace, "second");
     pod.says("told");
 }
