@@ -30,19 +30,19 @@ pub(crate) fn cluster() -> &'static Cluster {
 }
 
 /// Size of the plugin's image, as the node keeps it.
-pub(crate) fn image(report: &mut Report) -> Result<()> {
-    let nodes = cluster().request("GET", "/api/v1/nodes", &Value::Null);
-    let images = nodes["items"][0]["status"]["images"].as_array();
-    let named = |image: &&Value| {
-        let names = image["names"].as_array().into_iter().flatten();
-        names.into_iter().any(|name| name == IMAGE)
-    };
-    let image = images.into_iter().flatten().find(named);
-    let bytes = image.and_then(|image| image["sizeBytes"].as_f64());
-    let bytes = bytes.context("the node knows the plugin's image")?;
+pub(crate) fn image(report: &mut Report) {
+    // Kubelet reports an image a moment after it has come.
+    let bytes = eventually("the node knows the plugin's image", DEADLINE, || {
+        let nodes = cluster().request("GET", "/api/v1/nodes", &Value::Null);
+        let images = nodes["items"][0]["status"]["images"].as_array()?;
+        let named = |image: &&Value| {
+            let names = image["names"].as_array().into_iter().flatten();
+            names.into_iter().any(|name| name == IMAGE)
+        };
+        images.iter().find(named)?["sizeBytes"].as_f64()
+    });
     report.section("the image");
     report.figure("image_bytes", "bytes of the image on a node", bytes, 0);
-    Ok(())
 }
 
 /// A volume of the bundle `app`.
