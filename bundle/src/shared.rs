@@ -313,6 +313,14 @@ mod tests {
         })
     }
 
+    fn ask() -> Ask {
+        Ask {
+            path: "secret/data/app".to_owned(),
+            query: Vec::new(),
+            arguments: None,
+        }
+    }
+
     /// How many slots there are after this time.
     async fn slots_after(login: &SharedLogin, time: Duration) -> usize {
         sleep(time).await;
@@ -322,13 +330,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_path_that_failed_is_forgotten() {
         let login = unreachable();
-        let ask = Ask {
-            path: "secret/data/app".to_owned(),
-            query: Vec::new(),
-            arguments: None,
-        };
         let deadline = Instant::now() + Duration::from_secs(60);
-        let read = login.read(&ask, Urgency::FirstMount, deadline).await;
+        let read = login.read(&ask(), Urgency::FirstMount, deadline).await;
         assert!(read.is_err(), "{read:?}");
         assert_eq!(locked(&login.reads).len(), 1);
         assert_eq!(slots_after(&login, 2 * REUSE).await, 0);
@@ -337,12 +340,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_slot_lasts_while_somebody_reads() {
         let login = unreachable();
-        let ask = Ask {
-            path: "secret/data/app".to_owned(),
-            query: Vec::new(),
-            arguments: None,
-        };
-        let slot = login.slot(&ask);
+        let slot = login.slot(&ask());
         let reading = slot.lock().await;
         assert_eq!(slots_after(&login, 3 * REUSE).await, 1);
         drop(reading);

@@ -41,9 +41,9 @@ pub(crate) fn spawn(command: Command) -> Child {
     answer.recv().expect("the starter started the server")
 }
 
-/// The process id of a server.
-pub(crate) fn pid(server: &Child) -> Pid {
-    Pid::from_raw(i32::try_from(server.id()).expect("Linux process ids fit"))
+/// The process id of a child.
+pub(crate) fn pid(child: &Child) -> Pid {
+    Pid::from_raw(i32::try_from(child.id()).expect("Linux process ids fit"))
 }
 
 /// Where servers listen unless told otherwise.

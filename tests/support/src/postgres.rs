@@ -10,11 +10,11 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, User, geteuid};
+use nix::unistd::{User, geteuid};
 use tempfile::TempDir;
 
 use crate::eventually;
-use crate::lasting::{LOOPBACK, free_port, spawn};
+use crate::lasting::{self, LOOPBACK, free_port, spawn};
 
 /// How long the server may take to start; it takes one second on an idle machine.
 const READY: Duration = Duration::from_secs(60);
@@ -173,9 +173,8 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        let pid = i32::try_from(self.child.id()).expect("Linux process ids fit");
         // Immediate shutdown: its processes end with it. Fails when it has ended already, which is what is wanted.
-        let _ = kill(Pid::from_raw(pid), Signal::SIGQUIT);
+        let _ = kill(lasting::pid(&self.child), Signal::SIGQUIT);
         let _ = self.child.wait();
     }
 }

@@ -12,6 +12,7 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 use super::{Finished, Program};
+use crate::lasting;
 
 const POLL: Duration = Duration::from_millis(2);
 
@@ -60,7 +61,7 @@ impl Running {
     /// The process id.
     #[must_use]
     pub fn pid(&self) -> Pid {
-        Pid::from_raw(i32::try_from(self.child.id()).expect("Linux process ids fit"))
+        lasting::pid(&self.child)
     }
 
     /// Sends a signal to it alone.
