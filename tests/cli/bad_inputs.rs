@@ -3,10 +3,10 @@
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 
-use envlatch_test_support::{TempDir, test_child};
+use envlatch_test_support::{TempDir, executable, test_child};
 
 use crate::{envlatch, run};
 
@@ -43,14 +43,13 @@ fn l01_no_command() {
 
 #[test]
 fn l02_command_that_cannot_start() {
-    let files = directory(&[
-        ("plain", b"x"),
-        ("script", b"#!/absent/interpreter\n"),
+    let files = directory(&[("plain", b"x")]);
+    for (name, content) in [
+        ("script", b"#!/absent/interpreter\n".as_slice()),
         ("elf", b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x08\0"),
         ("junk", b"junk"),
-    ]);
-    for name in ["script", "elf", "junk"] {
-        fs::set_permissions(files.path().join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    ] {
+        executable(&files.path().join(name), content);
     }
     let path = |name: &str| files.path().join(name).to_str().unwrap().to_owned();
     for (command, code, text) in [

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use envlatch_test_support::{Program, TempDir, Vault, test_child};
+use envlatch_test_support::{Program, TempDir, Vault, executable, test_child};
 use serde_json::json;
 
 /// A root with the launcher and the test child, and a program that starts the launcher in it.
@@ -11,8 +11,9 @@ pub(crate) fn empty_root(vault: &Vault) -> (TempDir, Program) {
     let root = TempDir::new().unwrap();
     let binary = std::env::var_os("ENVLATCH_BIN")
         .expect("ENVLATCH_BIN names the static binary; scripts/test servers sets it");
-    fs::copy(binary, root.path().join("envlatch")).unwrap();
-    fs::copy(test_child(), root.path().join("child")).unwrap();
+    for (name, program) in [("envlatch", Path::new(&binary)), ("child", test_child())] {
+        executable(&root.path().join(name), &fs::read(program).unwrap());
+    }
     vault.put_kv2("root", &json!({"k": "v"}));
     let program = Program::new(Path::new("/usr/bin/unshare"))
         .args(["--map-root-user", "--root"])

@@ -1,6 +1,6 @@
 //! `envlatch exec`: the program's environment for another command, guarded by the kernel alone.
 
-use envlatch_test_support::{CsiVolume, Program, test_child};
+use envlatch_test_support::{CsiVolume, Program, executable, test_child};
 
 use crate::{envlatch, shell, waiting};
 
@@ -119,7 +119,7 @@ fn another_user_gets_nothing() {
         let path = launcher.path().to_str().unwrap().to_owned();
         let folder = envlatch_test_support::TempDir::with_prefix_in("exec", "/tmp").unwrap();
         let copy = folder.path().join("envlatch");
-        std::fs::copy(path, &copy).unwrap();
+        executable(&copy, &std::fs::read(path).unwrap());
         std::os::unix::fs::chown(folder.path(), Some(65534), None).unwrap();
         let refused = Program::new("/usr/bin/setpriv")
             .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
@@ -190,7 +190,7 @@ fn the_first_process_is_found() {
 fn a_pause_container_is_recognised() {
     let folder = envlatch_test_support::TempDir::new().unwrap();
     let pause = folder.path().join("pause");
-    std::fs::copy("/bin/sh", &pause).unwrap();
+    executable(&pause, &std::fs::read("/bin/sh").unwrap());
     let finished = Program::new("/usr/bin/unshare")
         .args(["--pid", "--fork", "--mount-proc"])
         .arg(&pause)

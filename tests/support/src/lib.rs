@@ -9,6 +9,7 @@
 mod canary;
 mod cluster;
 mod csi_volume;
+mod executable;
 mod frozen;
 mod helm;
 mod http;
@@ -32,6 +33,7 @@ mod wait;
 pub use canary::{assert_no_canary, canary, find_canary};
 pub use cluster::{Cluster, Ended, Namespace, Pod, pids_of, restricted};
 pub use csi_volume::CsiVolume;
+pub use executable::executable;
 pub use helm::{ExampleChart, chart, helm};
 pub use jwt::Key;
 pub use kubernetes::{ApiServer, Kubelet};

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use envlatch_csi_tests::volume::{
     assert_gone, assert_nothing_or_whole, assert_published, mounts, names,
 };
 use envlatch_csi_tests::{Node, Plugin};
+use envlatch_test_support::executable;
 use nix::libc;
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch, apply_filter};
 use tonic::Code;
@@ -131,8 +131,7 @@ fn without_descriptors_nothing_is_mounted_and_nothing_is_lost() {
     let node = Node::new();
     let limited = node.script().join("limited");
     let script = format!("#!/bin/sh\nulimit -n {MOST}\nexec '{PLUGIN}' \"$@\"\n");
-    fs::write(&limited, script).unwrap();
-    fs::set_permissions(&limited, fs::Permissions::from_mode(0o755)).unwrap();
+    executable(&limited, script.as_bytes());
     let plugin = node.start(limited.to_str().unwrap(), &[]);
     block_on(async {
         let call = node.connect(DRIVER).await;

@@ -5,8 +5,6 @@
 //! nodes is exercised down to the mount.
 
 use std::collections::HashMap;
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::pin::Pin;
 use std::process::Command;
@@ -18,6 +16,7 @@ use envlatch_csi::proto::csi::node_client::NodeClient;
 use envlatch_csi::proto::csi::node_server::{Node as NodeTrait, NodeServer};
 use envlatch_csi::proto::csi::{self, controller_service_capability, plugin_capability};
 use envlatch_csi_tests::{Node, VolumeOf};
+use envlatch_test_support::executable;
 use tokio::net::UnixListener;
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::{Channel, Server};
@@ -253,7 +252,6 @@ fn check_path(directory: &Path, target: &Path) -> String {
         "#!/bin/sh\nif [ -d {} ]; then echo directory; else echo not_found; fi\n",
         target.display()
     );
-    fs::write(&path, script).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    executable(&path, script.as_bytes());
     path.display().to_string()
 }
