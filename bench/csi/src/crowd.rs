@@ -4,7 +4,7 @@ use anyhow::Result;
 use envlatch_bench_report::Report;
 
 use crate::parts::Settings;
-use crate::pods::{asked, cluster, cpu_ms, end, five_paths, memory, restart, start, volume};
+use crate::pods::{asked, cluster, cpu_ms, end, five_paths, memory, quiet, restart, start, volume};
 use crate::statistics::median;
 
 const PODS: usize = 40;
@@ -21,8 +21,10 @@ pub(crate) fn measure(settings: &Settings, report: &mut Report) -> Result<()> {
     let (mut bare, mut ours, mut cpu) = (Vec::new(), Vec::new(), Vec::new());
     let before = asked(&namespace);
     for pair in 0..settings.pairs {
+        quiet();
         bare.push(start(&namespace, PODS, None));
         end(&namespace);
+        quiet();
         let used = cpu_ms();
         ours.push(start(&namespace, PODS, Some(&volume())));
         cpu.push(cpu_ms() - used);

@@ -84,15 +84,19 @@ pub(crate) fn start(namespace: &Namespace, count: usize, volume: Option<&Value>)
     begin.elapsed().as_secs_f64()
 }
 
-/// Deletes all pods of a namespace and waits until nothing is left of them on the node: kubelet removes their sandboxes once a
-/// minute, which costs a burst that falls into it a tenth.
+/// Deletes all pods of a namespace.
 pub(crate) fn end(namespace: &Namespace) {
     let options = json!({"gracePeriodSeconds": 1});
     cluster().request("DELETE", &pods(namespace), &options);
     eventually("all pods are gone", DEADLINE, || {
         list(namespace).is_empty().then_some(())
     });
-    eventually("their sandboxes are gone", DEADLINE, || {
+}
+
+/// Waits until nothing is left on the node of pods that have gone: kubelet removes their sandboxes once a minute, which costs
+/// a burst that falls into it a tenth.
+pub(crate) fn quiet() {
+    eventually("the sandboxes of earlier pods are gone", DEADLINE, || {
         sleep(Duration::from_millis(500));
         let pods = cluster().request("GET", "/api/v1/pods", &Value::Null);
         let pods = pods["items"].as_array().map_or(0, Vec::len);
