@@ -124,6 +124,7 @@ fn arguments() -> Command {
         .arg(
             Arg::new("only")
                 .long("only")
+                .action(ArgAction::Append)
                 .value_delimiter(',')
                 .value_parser(clap::builder::EnumValueParser::<Part>::new())
                 .help("The parts to measure; all by default"),

@@ -70,8 +70,9 @@ fn arguments() -> Command {
             Arg::new("only")
                 .long("only")
                 .action(ArgAction::Append)
+                .value_delimiter(',')
                 .value_parser(PossibleValuesParser::new(PARTS))
-                .help("Measure this part; can be given again"),
+                .help("The parts to measure; all by default"),
         )
         .arg(flag("json", "Print one JSON object"))
         .arg(flag("large", "Also with 10,000 bundles"))
