@@ -125,6 +125,7 @@ fn as_json(rows: &[(&Vec<u8>, &Entry)]) -> String {
         "variables".into(),
         Value::Array(rows.iter().map(row).collect()),
     )]);
+    // It is made as a secret, because values are what is usually written by this; here there is none in it.
     let json = document.to_json();
     format!("{}\n", String::from_utf8_lossy(json.expose()))
 }

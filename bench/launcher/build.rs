@@ -1,6 +1,7 @@
 //! Builds the C programs of the measurements as static files: the floor, the command, and the meter of memory.
 
 use std::env::var_os;
+use std::error::Error;
 use std::path::Path;
 use std::process::Command;
 
@@ -15,8 +16,8 @@ const PROGRAMS: [(&str, &str, &[&str]); 3] = [
     ("peak.c", "BENCH_PEAK", &[]),
 ];
 
-fn main() {
-    let folder = var_os("OUT_DIR").expect("cargo names the folder");
+fn main() -> Result<(), Box<dyn Error>> {
+    let folder = var_os("OUT_DIR").ok_or("cargo names no folder in OUT_DIR")?;
     let compiler = var_os("CC").unwrap_or_else(|| "cc".into());
     for (source, variable, flags) in PROGRAMS {
         let program = Path::new(&folder).join(format!("bench-{}", source.trim_end_matches(".c")));
@@ -27,13 +28,13 @@ fn main() {
             .arg(&program)
             .arg(source)
             .status()
-            .unwrap_or_else(|error| panic!("cannot start {}: {error}", compiler.display()));
-        assert!(
-            status.success(),
-            "cannot build {source} as a static program"
-        );
+            .map_err(|error| format!("cannot start {}: {error}", compiler.display()))?;
+        if !status.success() {
+            return Err(format!("cannot build {source} as a static program").into());
+        }
         println!("cargo::rerun-if-changed={source}");
         println!("cargo::rustc-env={variable}={}", program.display());
     }
     println!("cargo::rerun-if-env-changed=CC");
+    Ok(())
 }

@@ -6,8 +6,6 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::{Context as _, Result};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
 /// A running launcher. It and its program end when this is dropped.
 pub(crate) struct Launcher {
@@ -101,9 +99,8 @@ fn number(status: &str, field: &str) -> Result<u64> {
 
 impl Drop for Launcher {
     fn drop(&mut self) {
-        let pid = i32::try_from(self.child.id()).unwrap_or_default();
         // The program ends with a launcher that is killed.
-        let _ended = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        let _ended = self.child.kill();
         let _reaped = self.child.wait();
     }
 }

@@ -49,12 +49,13 @@ mod tests {
     use std::process::{Command, Stdio};
 
     use super::*;
+    use crate::lasting;
 
     #[test]
     fn a_frozen_process_stands_still() {
         let mut sleeper = Command::new("sleep");
         let mut sleeper = sleeper.arg("60").stdin(Stdio::null()).spawn().unwrap();
-        let pid = Pid::from_raw(i32::try_from(sleeper.id()).unwrap());
+        let pid = lasting::pid(&sleeper);
         assert!(!is_stopped(pid));
         freeze(pid);
         assert!(is_stopped(pid));
