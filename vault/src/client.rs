@@ -4,6 +4,7 @@ mod outcome;
 mod pace;
 
 use std::fmt;
+use std::mem;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::Value;
 use crate::address::Address;
 use crate::call::Call;
-use crate::error::{Error, Failure, Next};
+use crate::error::{Class, Error, Failure, Next};
 use crate::report::{Report, Severity};
 use crate::resolver::Resolver;
 use crate::settings::{SettingError, Settings};
@@ -49,6 +50,8 @@ struct Attempts<'a> {
     errors: u32,
     /// What failed since the last pause
     round: Vec<(usize, Failure)>,
+    /// What failed before it, since the pause before
+    earlier: Vec<(usize, Failure)>,
 }
 
 // === impl Client ===
@@ -104,6 +107,7 @@ impl Client {
             made: 0,
             errors: 0,
             round: Vec::new(),
+            earlier: Vec::new(),
         };
         attempts.run().await
     }
@@ -182,7 +186,7 @@ impl Attempts<'_> {
             if !self.wait().await {
                 return Err(self.error());
             }
-            self.round.clear();
+            self.earlier = mem::take(&mut self.round);
         }
     }
 
@@ -253,10 +257,7 @@ impl Attempts<'_> {
 
     fn error(mut self) -> Error {
         let transport = &self.client.transport;
-        let (index, failure) = self
-            .round
-            .pop()
-            .expect("only a failed attempt ends without a reply");
+        let (index, failure) = self.decisive();
         let elsewhere = self
             .round
             .iter()
@@ -269,5 +270,34 @@ impl Attempts<'_> {
             self.made,
             elsewhere,
         )
+    }
+
+    /// Takes out the failure that the error is about: the last one. But a request that the end of the time cut off tells
+    /// nothing about its server; what was answered before it does.
+    fn decisive(&mut self) -> (usize, Failure) {
+        let last = self
+            .round
+            .pop()
+            .expect("only a failed attempt ends without a reply");
+        let cut_off = last.1.class == Class::Unreachable && Instant::now() >= self.deadline;
+        let matters = last.1.executed && !self.call.operation.is_repeatable();
+        if !cut_off || matters {
+            return last;
+        }
+        let answered = [&mut self.round, &mut self.earlier]
+            .into_iter()
+            .find_map(|round| {
+                let at = round
+                    .iter()
+                    .rposition(|(_, failure)| failure.status.is_some())?;
+                Some(round.remove(at))
+            });
+        match answered {
+            Some(answered) => {
+                self.round.push(last);
+                answered
+            }
+            None => last,
+        }
     }
 }

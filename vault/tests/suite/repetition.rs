@@ -134,6 +134,47 @@ async fn the_deadline_holds() {
 }
 
 #[tokio::test]
+async fn a_request_that_the_end_of_the_time_cuts_off_hides_no_answer() {
+    let answers = || {
+        vec![
+            Answer::json(503, r#"{"errors":["Vault is sealed"]}"#),
+            Answer::Stall(Vec::new()),
+        ]
+    };
+    let soon = || Instant::now() + Duration::from_millis(500);
+    let server = ScriptedServer::http(Answer::in_turn(answers()));
+    let url = server.url();
+    let error = session(&[&url])
+        .read("kv/app", None, soon())
+        .await
+        .unwrap_err();
+    assert_eq!(error.class(), Class::Sealed);
+    let expected = format!(
+        "cannot read kv/app at {url}: the server is sealed or unavailable (Vault is sealed) (status 503), after 2 attempts; {url}: no reply in time; unseal the server, or wait until it is"
+    );
+    assert_eq!(error.to_string(), expected);
+
+    // Of what may have been carried out, that is the news.
+    let server = ScriptedServer::http(Answer::in_turn(answers()));
+    let error = session(&[&server.url()])
+        .write("pki/issue/app", &arguments(), soon())
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.class(), error.ambiguous()),
+        (Class::Unreachable, true)
+    );
+
+    let sealed = ScriptedServer::http(|_| Answer::json(503, r#"{"errors":["Vault is sealed"]}"#));
+    let silent = ScriptedServer::http(|_| Answer::Stall(Vec::new()));
+    let error = session(&[&sealed.url(), &silent.url()])
+        .read("kv/app", None, soon())
+        .await
+        .unwrap_err();
+    assert_eq!(error.class(), Class::Sealed, "{error}");
+}
+
+#[tokio::test]
 async fn nothing_is_sent_when_no_time_is_left() {
     let server = ScriptedServer::http(|_| secret());
     let session = session(&[&server.url()]);
