@@ -5,19 +5,21 @@ mod fill;
 mod resolve;
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use envlatch_vault::Secret;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::class::{ClassName, Kind};
 use crate::classes::Classes;
 use crate::counters::Counters;
 use crate::events::Events;
-use crate::fetcher::Fetcher;
+use crate::fetcher::{Deadlines, Fetcher};
 use crate::journal::State;
+use crate::pod_status;
 use crate::problem::{Code, Problem};
 use crate::render::File;
 use crate::request::VolumeRequest;
@@ -92,7 +94,7 @@ pub struct Bundles {
     options: Options,
     classes: Classes,
     fetcher: Fetcher,
-    events: Events,
+    events: Arc<Events>,
     volumes: Mutex<HashMap<String, Arc<Volume>>>,
     schedule: Arc<Schedule>,
 }
@@ -107,7 +109,11 @@ impl Bundles {
         let schedule = Arc::<Schedule>::default();
         Self {
             classes: Classes::new(client.clone(), Arc::clone(&schedule)),
-            events: Events::new(client.clone(), "envlatch.io/csi", options.node.clone()),
+            events: Arc::new(Events::new(
+                client.clone(),
+                "envlatch.io/csi",
+                options.node.clone(),
+            )),
             fetcher: Fetcher::with_memory(memory),
             volumes: Mutex::default(),
             schedule,
@@ -201,12 +207,13 @@ impl Bundles {
             .remove(volume_id);
         self.schedule.remove(volume_id);
         let had = volume.is_some_and(|volume| self.fetcher.forget(volume_id, &volume.logins));
-        if !had
-            && let Some(login) = state
-                .and_then(State::of_bytes)
-                .and_then(|state| self.journalled_login(&state))
-        {
-            self.fetcher.revoke(login);
+        let shared = self.fetcher.shared_left_alone(volume_id);
+        let Some(state) = state.and_then(State::of_bytes) else {
+            return;
+        };
+        let own = state.private_token().filter(|_| !had);
+        for token in own.into_iter().chain(shared) {
+            self.revoke_earlier(&state, token);
         }
     }
 
@@ -234,6 +241,16 @@ impl Bundles {
         if let Some(at) = live.next(turn.volume.logins.changes()) {
             self.schedule.set(&turn.request.volume_id, turn.name, at);
         }
+        if self.writes_status(turn.name) {
+            let (client, events) = (self.client.clone(), Arc::clone(&self.events));
+            let (node, class) = (&self.options.node, &turn.name.name);
+            let owed = Arc::clone(&turn.volume.status);
+            pod_status::write(client, events, node, turn.request, class, owed);
+        }
+    }
+
+    fn writes_status(&self, name: &ClassName) -> bool {
+        self.options.pod_status && name.kind == Kind::SecretProviderClass
     }
 
     fn kept_as_they_are(&self, request: &VolumeRequest, live: &mut Live, problem: &Problem) {
@@ -252,8 +269,12 @@ impl Bundles {
         live: &mut Live,
         intact: bool,
     ) -> Result<Fetched, Problem> {
-        let deadline = Instant::now() + REFRESH;
-        let outcome = self.fill(turn, live, Some(intact), deadline).await;
+        let end = Instant::now() + REFRESH;
+        let deadlines = Deadlines {
+            repeatable: end,
+            issuing: end,
+        };
+        let outcome = self.fill(turn, live, Some(intact), deadlines).await;
         outcome.inspect_err(|problem| self.kept_as_they_are(turn.request, live, problem))
     }
 
@@ -261,22 +282,43 @@ impl Bundles {
         let end = Instant::now() + self.options.hold;
         live.state = None;
         loop {
-            let deadline = end.min(Instant::now() + ATTEMPT);
-            let problem = match self.fill(turn, live, None, deadline).await {
+            let problem = match self.attempt(turn, live, end).await {
                 Err(problem) if problem.is_transient() => problem,
                 other => return other,
             };
-            self.events.warn(
-                &turn.request.pod,
-                "the volume cannot be mounted yet, still trying",
-                &problem,
-            );
+            self.not_yet(turn, &problem);
             let is_of_cluster = matches!(problem.reason, "ClassUnread" | "StoreUnread");
             if is_of_cluster || Instant::now() + PAUSE >= end {
                 return Err(problem);
             }
             sleep(PAUSE).await;
         }
+    }
+
+    /// One attempt of a first mount. Only what issues a credential may take longer than others; the user hears of that.
+    async fn attempt(
+        &self,
+        turn: &Turn<'_>,
+        live: &mut Live,
+        end: Instant,
+    ) -> Result<Fetched, Problem> {
+        let deadlines = Deadlines {
+            repeatable: end.min(Instant::now() + ATTEMPT),
+            issuing: end,
+        };
+        let mut filling = pin!(self.fill(turn, live, None, deadlines));
+        let tell = deadlines.repeatable + PAUSE;
+        if let Ok(outcome) = timeout_at(tell, &mut filling).await {
+            return outcome;
+        }
+        let text = "the server was asked for a credential and has not answered yet; see the log of its engine";
+        self.not_yet(turn, &Problem::new(Code::Unavailable, "VaultSlow", text));
+        filling.await
+    }
+
+    fn not_yet(&self, turn: &Turn<'_>, problem: &Problem) {
+        let prefix = "the volume cannot be mounted yet, still trying";
+        self.events.warn(&turn.request.pod, prefix, problem);
     }
 
     fn check_names<'a>(&self, names: impl Iterator<Item = &'a str>) -> Result<(), Problem> {

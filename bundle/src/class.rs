@@ -144,6 +144,12 @@ impl Class {
         })
     }
 
+    /// Which class it is, down to its latest change and the latest demand to look at once.
+    pub(crate) fn version(&self) -> (String, i64, Option<String>) {
+        let refresh_at = self.refresh_at.clone();
+        (self.uid.clone(), self.generation, refresh_at)
+    }
+
     /// Its kind.
     #[must_use]
     pub fn kind(&self) -> Kind {

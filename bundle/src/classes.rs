@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Debug;
+use std::mem;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
@@ -40,7 +41,7 @@ struct Stores {
 // === impl Classes ===
 
 impl Classes {
-    /// Volumes in `schedule` are due when their class changes.
+    /// Volumes in `schedule` are looked at when their class or a store changes.
     pub(crate) fn new(client: Client, schedule: Arc<Schedule>) -> Self {
         Self {
             client,
@@ -107,7 +108,7 @@ impl Classes {
         }
         match list(&self.client).await {
             Ok(list) => {
-                let followed = Stores::start(self.client.clone(), list);
+                let followed = Stores::start(self.client.clone(), list, &self.schedule);
                 let known = followed.latest();
                 *stores = Some(followed);
                 Ok(known)
@@ -129,10 +130,11 @@ impl Classes {
 // === impl Stores ===
 
 impl Stores {
-    fn start(client: Client, list: ObjectList<VaultStore>) -> Self {
+    fn start(client: Client, list: ObjectList<VaultStore>, schedule: &Arc<Schedule>) -> Self {
         let version = list.metadata.resource_version.clone();
         let latest = Arc::new(RwLock::new(Arc::new(list.items)));
-        let task = tokio::spawn(follow_stores(client, version, Arc::clone(&latest))).abort_handle();
+        let follow = follow_stores(client, version, Arc::clone(&latest), Arc::clone(schedule));
+        let task = tokio::spawn(follow).abort_handle();
         Self { latest, task }
     }
 
@@ -164,6 +166,7 @@ async fn follow_stores(
     client: Client,
     mut version: Option<String>,
     latest: Arc<RwLock<Arc<Vec<VaultStore>>>>,
+    schedule: Arc<Schedule>,
 ) {
     let api: Api<VaultStore> = Api::all(client.clone());
     loop {
@@ -173,12 +176,23 @@ async fn follow_stores(
         match list(&client).await {
             Ok(list) => {
                 version = list.metadata.resource_version;
-                *latest.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(list.items);
+                let stores = Arc::new(list.items);
+                let mut latest = latest.write().unwrap_or_else(PoisonError::into_inner);
+                let before = mem::replace(&mut *latest, Arc::clone(&stores));
+                if !before.iter().map(versions).eq(stores.iter().map(versions)) {
+                    schedule.hurry_all();
+                }
             }
             Err(_) => version = None,
         }
         sleep(AGAIN).await;
     }
+}
+
+/// Which store it is, down to its latest change.
+fn versions(store: &VaultStore) -> (Option<&str>, Option<i64>) {
+    let metadata = &store.metadata;
+    (metadata.uid.as_deref(), metadata.generation)
 }
 
 async fn wait_for_change(api: &Api<VaultStore>, from: &str) {

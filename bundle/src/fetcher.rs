@@ -33,6 +33,15 @@ pub struct Fetcher {
     revoker: Revoker,
 }
 
+/// Until when answers are waited for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadlines {
+    /// To what can be asked again
+    pub(crate) repeatable: Instant,
+    /// To what issues a credential: an engine can take half a minute, and whoever gives up and asks again gets another one
+    pub(crate) issuing: Instant,
+}
+
 /// Every answer, and the logins behind them.
 pub struct Gathered {
     answers: Vec<(Ask, Option<Arc<Answer>>)>,
@@ -96,7 +105,11 @@ impl Fetcher {
         urgency: Urgency,
         deadline: Instant,
     ) -> Result<Gathered, Problem> {
-        self.gather(plan, access, holder, logins, None, urgency, deadline)
+        let deadlines = Deadlines {
+            repeatable: deadline,
+            issuing: deadline,
+        };
+        self.gather(plan, access, holder, logins, None, urgency, deadlines)
             .await
     }
 
@@ -112,8 +125,9 @@ impl Fetcher {
         logins: &Logins,
         state: Option<&State>,
         urgency: Urgency,
-        deadline: Instant,
+        deadlines: Deadlines,
     ) -> Result<Gathered, Problem> {
+        let deadline = deadlines.repeatable;
         check_writes(plan, access)?;
         let server = self.servers.get(access)?;
         let journalled = state.and_then(State::shared_token);
@@ -144,7 +158,7 @@ impl Fetcher {
             (gathered.private, gathered.fresh) = (Some(private), fresh);
             let who = holder.who(access);
             let outcome = gathered
-                .ask_alone(&server, alone, urgency, deadline, &who)
+                .ask_alone(&server, alone, urgency, deadlines, &who)
                 .await;
             outcome.inspect_err(|_| self.give_up(&gathered, logins))?;
         }
@@ -264,6 +278,16 @@ impl Fetcher {
         had
     }
 
+    /// Notes the token that an earlier process shared among holders, this one among them.
+    pub(crate) fn note_shared(&self, id: &str, token: Secret) {
+        self.shared.note(id, token);
+    }
+
+    /// The token that was noted for the holder, if it is gone with it.
+    pub(crate) fn shared_left_alone(&self, id: &str) -> Option<Secret> {
+        self.shared.left_alone(id)
+    }
+
     /// Somebody else looks after the holder from now on: what was made for it alone lives on.
     pub fn leave(&self, id: &str) {
         self.shared.leave(id, None, &self.revoker);
@@ -362,7 +386,7 @@ impl Gathered {
         server: &Server,
         asks: Vec<(Ask, bool)>,
         urgency: Urgency,
-        deadline: Instant,
+        deadlines: Deadlines,
         who: &str,
     ) -> Result<(), Problem> {
         let Some(private) = &self.private else {
@@ -372,6 +396,11 @@ impl Gathered {
             if let Some(kept) = private.kept(&ask) {
                 self.answers.push((ask, Some(kept)));
                 continue;
+            }
+            let mut deadline = deadlines.repeatable;
+            if ask.issues() {
+                server.log_in(&private.session, deadline, who).await?;
+                deadline = deadlines.issuing;
             }
             let answer = server
                 .ask(&private.session, &ask, urgency, deadline, who)
@@ -423,7 +452,7 @@ async fn split(
         if may_share { &mut reads } else { &mut alone }.push((ask, optional));
     }
     // What issues a credential comes last.
-    alone.sort_by_key(|(ask, _)| ask.arguments.is_some() || envlatch_vault::may_mint(&ask.path));
+    alone.sort_by_key(|(ask, _)| ask.issues());
     Ok((reads, alone))
 }
 

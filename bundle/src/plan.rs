@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use envlatch_api::Encoding;
 use envlatch_reference::{Selector, Template};
-use envlatch_vault::Value;
+use envlatch_vault::{Value, may_mint};
 
 use crate::store::Claim;
 
@@ -87,6 +87,15 @@ pub struct Text {
     pub template: Template,
     /// The mode of the file
     pub mode: Option<u32>,
+}
+
+// === impl Ask ===
+
+impl Ask {
+    /// Whether each answer can be a credential of its own.
+    pub(crate) fn issues(&self) -> bool {
+        self.arguments.is_some() || may_mint(&self.path)
+    }
 }
 
 // === impl Plan ===

@@ -2,6 +2,7 @@
 //! when compatibility is on, and only when something changed.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use envlatch_api::{PodStatus, PodStatusObject, SecretProviderClassPodStatus};
@@ -10,6 +11,9 @@ use kube::Client;
 use kube::api::{Api, Patch, PatchParams};
 use tokio::time::timeout;
 
+use crate::Problem;
+use crate::events::Events;
+use crate::problem::Code;
 use crate::request::VolumeRequest;
 
 const NODE_LABEL: &str = "internal.secrets-store.csi.k8s.io/node-name";
@@ -17,28 +21,66 @@ const MANAGER: &str = "envlatch-csi";
 /// How long the API server has to take it.
 const WRITE: Duration = Duration::from_secs(10);
 
-/// Writes the status of a volume. Nobody waits for it, and a failure is made good by the next change.
+/// Names and versions of a volume's files.
+pub(crate) type Versions = Vec<(String, String)>;
+
+/// What is to be written about a volume; nothing once it is.
+pub(crate) type Owed = Arc<Mutex<Option<Versions>>>;
+
+/// Writes what is owed about a volume. Nobody waits for it; a failure is told to the user, and what is still owed is written at the
+/// next look at the volume.
 pub(crate) fn write(
     client: Client,
+    events: Arc<Events>,
     node: &str,
     request: &VolumeRequest,
     class: &str,
-    versions: &[(String, String)],
+    owed: Owed,
 ) {
-    let status = status(node, request, class, versions);
-    let namespace = request.pod.namespace.clone();
+    let Some(versions) = locked(&owed).clone() else {
+        return;
+    };
+    let status = status(node, request, class, &versions);
+    let pod = request.pod.clone();
     tokio::spawn(async move {
-        let api: Api<SecretProviderClassPodStatus> = Api::namespaced(client, &namespace);
-        let name = status.metadata.name.clone().unwrap_or_default();
-        let patch = Patch::Apply(&status);
-        drop(
-            timeout(
-                WRITE,
-                api.patch(&name, &PatchParams::apply(MANAGER).force(), &patch),
-            )
-            .await,
-        );
+        match apply(client, &pod.namespace, &status).await {
+            Ok(()) => {
+                // It may have changed again meanwhile.
+                let _written = locked(&owed).take_if(|owed| *owed == versions);
+            }
+            Err(cause) => {
+                let text = format!(
+                    "{cause}; apply deploy/crds-compat.yaml and the chart's rights, or set csi.podStatus to false"
+                );
+                let problem = Problem::new(Code::Unavailable, "PodStatusNotWritten", text);
+                events.warn(
+                    &pod,
+                    "SecretProviderClassPodStatus was not written",
+                    &problem,
+                );
+            }
+        }
     });
+}
+
+async fn apply(
+    client: Client,
+    namespace: &str,
+    status: &SecretProviderClassPodStatus,
+) -> Result<(), String> {
+    let api: Api<SecretProviderClassPodStatus> = Api::namespaced(client, namespace);
+    let name = status.metadata.name.clone().unwrap_or_default();
+    let (parameters, patch) = (PatchParams::apply(MANAGER).force(), Patch::Apply(status));
+    match timeout(WRITE, api.patch(&name, &parameters, &patch)).await {
+        Ok(Ok(_written)) => Ok(()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_elapsed) => Err("the API server does not answer".to_owned()),
+    }
+}
+
+fn locked(owed: &Owed) -> MutexGuard<'_, Option<Versions>> {
+    // It is replaced as a whole, so a panic elsewhere cannot have broken it.
+    owed.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn status(

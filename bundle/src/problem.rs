@@ -4,6 +4,8 @@ use std::fmt;
 
 use envlatch_vault::{Class, TlsCause};
 
+use crate::store::TERMS;
+
 /// A failure as the user meets it, in an event or a status. It names paths, roles and fields, and never a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -75,7 +77,7 @@ impl Problem {
             Class::Tls(_) => (Code::FailedPrecondition, "TLSFailed"),
             _ => (Code::FailedPrecondition, "StoreUnusable"),
         };
-        Self::new(code, reason, format!("{error} [{who}]"))
+        Self::new(code, reason, format!("{} [{who}]", error.in_terms(&TERMS)))
     }
 
     /// Whether the same request may succeed soon without anybody changing anything.

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::class::ClassName;
 
-/// Volumes of a class that changed are looked at within this time, not all in one moment.
+/// Volumes of a class or a store that changed are looked at within this time, not all in one moment.
 const SPREAD: Duration = Duration::from_secs(1);
 
 /// Every mounted volume that is not being looked at.
@@ -38,9 +38,18 @@ impl Schedule {
         self.due().remove(volume_id);
     }
 
-    /// A class changed: its volumes are due.
+    /// A class changed: its volumes are looked at.
     pub(crate) fn hurry(&self, class: &ClassName) {
-        for due in self.due().values_mut().filter(|due| due.class == *class) {
+        self.hurry_those(|due| due.class == *class);
+    }
+
+    /// A store changed, and which volumes it is of is found out by looking.
+    pub(crate) fn hurry_all(&self) {
+        self.hurry_those(|_| true);
+    }
+
+    fn hurry_those(&self, which: impl Fn(&Due) -> bool) {
+        for due in self.due().values_mut().filter(|due| which(due)) {
             let soon = Instant::now() + SPREAD.mul_f64(fastrand::f64());
             due.at = due.at.min(soon);
         }
@@ -111,6 +120,8 @@ mod tests {
         schedule.hurry(&class("a"));
         assert_eq!(schedule.next().await, "late");
         assert!(start.elapsed() < Duration::from_secs(32));
+        schedule.hurry_all();
         assert_eq!(schedule.next().await, "other");
+        assert!(start.elapsed() < Duration::from_secs(34));
     }
 }

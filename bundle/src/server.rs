@@ -1,11 +1,14 @@
 //! The servers in use: connections, limits and counters, shared by everything that goes to one store.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use envlatch_vault::{Class, Client, Error, Reply, Request, Session, Value, may_mint};
+use envlatch_vault::{Class, Client, Error, Reply, Request, Session, Value};
 use tokio::time::{Instant, timeout_at};
 
 use crate::Problem;
@@ -14,7 +17,7 @@ use crate::limit::{Limit, Urgency};
 use crate::plan::Ask;
 use crate::problem::Code;
 use crate::revoker::Origin;
-use crate::store::Access;
+use crate::store::{Access, unusable};
 
 /// How long a server is left alone that said that it is asked too much, and not for how long.
 const BREATHER: Duration = Duration::from_secs(5);
@@ -61,10 +64,7 @@ impl Servers {
             return Ok(Arc::clone(server));
         }
         let client = Client::new(access.settings.clone()).map_err(|problems| {
-            let texts: Vec<String> = problems
-                .iter()
-                .map(|problem| problem.text.clone())
-                .collect();
+            let texts: Vec<String> = problems.iter().map(unusable).collect();
             let text = format!("VaultStore {}: {}", access.store, texts.join("; "));
             Problem::new(Code::FailedPrecondition, "StoreUnusable", text)
         })?;
@@ -114,11 +114,7 @@ impl Server {
             arguments: ask.arguments.as_ref(),
         };
         self.counters.requests.fetch_add(1, Ordering::Relaxed);
-        let operation = if ask.arguments.is_some() || may_mint(&ask.path) {
-            "issue"
-        } else {
-            "read"
-        };
+        let operation = if ask.issues() { "issue" } else { "read" };
         let exchange = session.exchange(request, deadline.into_std());
         match self.timed(operation, exchange).await {
             Ok((whole, reply)) => Ok(Answer { whole, reply }),
@@ -126,6 +122,21 @@ impl Server {
                 self.counters.failures.fetch_add(1, Ordering::Relaxed);
                 Err(Problem::of_server(&error, who))
             }
+        }
+    }
+
+    /// Logs in, if that is not done yet.
+    pub(crate) async fn log_in(
+        &self,
+        session: &Session,
+        deadline: Instant,
+        who: &str,
+    ) -> Result<(), Problem> {
+        let outcome = session.token(deadline.into_std()).await;
+        self.heed(&outcome);
+        match outcome {
+            Ok(_token) => Ok(()),
+            Err(error) => Err(Problem::of_server(&error, who)),
         }
     }
 
@@ -139,7 +150,7 @@ impl Server {
         self.timed("renew", renewal).await
     }
 
-    /// Measures a call, and leaves the server alone when it says that it is asked too much.
+    /// Measures a call.
     async fn timed<T>(
         &self,
         operation: &'static str,
@@ -149,12 +160,17 @@ impl Server {
         let outcome = call.await;
         let status = outcome.as_ref().map_or_else(Error::status, |_| Some(200));
         self.counters.answered(operation, status, begin.elapsed());
-        if let Err(error) = &outcome
+        self.heed(&outcome);
+        outcome
+    }
+
+    /// Leaves the server alone when it says that it is asked too much.
+    fn heed<T>(&self, outcome: &Result<T, Error>) {
+        if let Err(error) = outcome
             && error.class() == Class::RateLimited
         {
             self.limit.pause(error.retry_after().unwrap_or(BREATHER));
         }
-        outcome
     }
 
     fn not_its_turn(&self, who: &str) -> Problem {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use envlatch_api::AuthMethod;
-use envlatch_vault::{Auth, Secret, Session, Source, is_addressed_as_version_2, may_mint};
+use envlatch_vault::{Auth, Secret, Session, Source, is_addressed_as_version_2};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::Problem;
@@ -41,7 +41,11 @@ struct Key {
 
 /// Every shared login of the node.
 #[derive(Default)]
-pub(crate) struct SharedLogins(Mutex<HashMap<Key, Arc<SharedLogin>>>);
+pub(crate) struct SharedLogins {
+    logins: Mutex<HashMap<Key, Arc<SharedLogin>>>,
+    /// The tokens that an earlier process had for volumes that nobody has asked about since
+    earlier: Mutex<HashMap<String, Secret>>,
+}
 
 /// One login and what it read a moment ago.
 pub(crate) struct SharedLogin {
@@ -103,7 +107,8 @@ impl SharedLogins {
             service_account: holder.service_account.to_owned(),
             service_account_uid: holder.token.service_account_uid()?,
         };
-        let mut logins = locked(&self.0);
+        locked(&self.earlier).remove(holder.id);
+        let mut logins = locked(&self.logins);
         let login = logins.entry(key).or_insert_with(|| {
             let jwt = Arc::new(RwLock::new(holder.token.jwt.clone()));
             let session = Session::new(server.client.clone(), auth(access, &jwt));
@@ -132,20 +137,50 @@ impl SharedLogins {
         keep: Option<&Arc<SharedLogin>>,
         revoker: &Revoker,
     ) {
-        locked(&self.0).retain(|_, login| {
+        locked(&self.logins).retain(|_, login| {
             if keep.is_some_and(|keep| Arc::ptr_eq(keep, login)) {
                 return true;
             }
             let mut volumes = locked(&login.volumes);
-            let left = volumes.remove(volume_id);
-            if left && volumes.is_empty() {
+            let gone = volumes.remove(volume_id) && volumes.is_empty();
+            if gone && !self.is_of_earlier(&login.session) {
                 revoker.revoke(Login {
                     session: Arc::clone(&login.session),
                     origin: Arc::clone(&login.server.origin),
                 });
             }
-            !(left && volumes.is_empty())
+            !gone
         });
+    }
+
+    /// Notes the token that an earlier process had for a mounted volume.
+    pub(crate) fn note(&self, volume_id: &str, token: Secret) {
+        locked(&self.earlier).insert(volume_id.to_owned(), token);
+    }
+
+    /// The token that was noted for the volume, if no other volume has it.
+    pub(crate) fn left_alone(&self, volume_id: &str) -> Option<Secret> {
+        // The logins come first, as in `leave`.
+        let logins = locked(&self.logins);
+        let mut earlier = locked(&self.earlier);
+        let token = earlier.remove(volume_id)?;
+        let has_it = |login: &Arc<SharedLogin>| {
+            login
+                .session
+                .held()
+                .is_some_and(|held| held.secret == token)
+        };
+        let in_use = earlier.values().any(|other| *other == token) || logins.values().any(has_it);
+        (!in_use).then_some(token)
+    }
+
+    /// Whether a volume that comes later will go on with the token of this session.
+    fn is_of_earlier(&self, session: &Session) -> bool {
+        session.held().is_some_and(|held| {
+            locked(&self.earlier)
+                .values()
+                .any(|token| *token == held.secret)
+        })
     }
 }
 
@@ -160,7 +195,7 @@ impl SharedLogin {
         urgency: Urgency,
         deadline: Instant,
     ) -> Result<bool, Problem> {
-        if ask.arguments.is_some() || may_mint(&ask.path) {
+        if ask.issues() {
             return Ok(false);
         }
         if is_addressed_as_version_2(&ask.path) {

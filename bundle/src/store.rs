@@ -13,7 +13,7 @@ use std::time::Duration;
 use envlatch_api::{
     AuthMethod, DEFAULT_AUDIENCE, Logins, RequestLimit, VaultStore, VaultStoreSpec,
 };
-use envlatch_vault::{Address, Roots, Settings};
+use envlatch_vault::{Address, Roots, SettingError, Settings, Terms};
 use kube::ResourceExt;
 
 use crate::Problem;
@@ -22,6 +22,15 @@ use origin::same_origin;
 
 /// How long one request to a server may take. Short, so that a server that came back is noticed.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How remedies name what a store sets.
+pub(crate) const TERMS: Terms = Terms {
+    addresses: "the VaultStore's spec.addresses",
+    redirect_hosts: "the VaultStore's spec.addresses",
+    ca: "the VaultStore's spec.tls.ca",
+    server_name: "its spec.tls.serverName",
+    client_certificate: "let it take clients without one, who log in with their service account's token",
+};
 
 /// What a class says about the server and the identity.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -340,6 +349,20 @@ pub(crate) fn settings(
         settings.tls.roots = Roots::Bytes(ca.clone().into_bytes());
     }
     Ok(settings)
+}
+
+/// What is wrong with a setting that [`settings`] made, as the field that it comes from.
+pub(crate) fn unusable(error: &SettingError) -> String {
+    let SettingError { name, text } = error;
+    match name.as_str() {
+        "VAULT_CACERT_BYTES" => format!("spec.tls.ca {text}"),
+        // No file is ever named, so it is about the system's own.
+        "VAULT_CACERT" => "spec.tls.ca is missing, and this image and node bring no CA certificates; put in the authority that \
+             signed the server's certificate"
+            .to_owned(),
+        "VAULT_NAMESPACE" => format!("the server's namespace {text}"),
+        _ => format!("spec.addresses: {text}"),
+    }
 }
 
 // === impl Access ===

@@ -12,6 +12,7 @@ use crate::class::Class;
 use crate::follow::Followed;
 use crate::journal::State;
 use crate::logins::Logins;
+use crate::pod_status::{Owed, Versions};
 
 /// How soon a refresh that failed is tried again, at first and at most.
 const AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
@@ -24,6 +25,7 @@ pub(crate) struct Volume {
     pub(crate) live: tokio::sync::Mutex<Live>,
     pub(crate) logins: Logins,
     pub(crate) freshness: Mutex<Option<Freshness>>,
+    pub(crate) status: Owed,
 }
 
 /// How far the files of a volume can be relied on.
@@ -43,11 +45,26 @@ pub(crate) struct Live {
     /// When the server is asked again; `None` before the first time in this process
     due: Option<Instant>,
     failures: u32,
+    /// For what the server was asked last
+    tried: Option<Asked>,
+}
+
+/// Which class and which store, down to their latest change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Asked {
+    class: (String, i64, Option<String>),
+    store: (Option<String>, Option<i64>),
 }
 
 // === impl Volume ===
 
 impl Volume {
+    /// Notes what its pod status is to say.
+    pub(crate) fn owe_status(&self, versions: &Versions) {
+        // It is replaced as a whole, so a panic elsewhere cannot have broken it.
+        *self.status.lock().unwrap_or_else(PoisonError::into_inner) = Some(versions.clone());
+    }
+
     /// Notes how far the files can be relied on, for who does not wait for a fetch.
     pub(crate) fn note(&self, live: &Live) {
         let confirmed = live.state.as_ref().map(|state| Freshness {
@@ -83,9 +100,14 @@ impl Live {
         let due = *self.due.get_or_insert_with(|| {
             Instant::now() + jittered(volume_id, interval).saturating_sub(state.age())
         });
-        // What failed is not asked about at every call.
-        let asks = (changed || ends_soon) && self.failures == 0;
-        asks || Instant::now() >= due
+        // What failed is not asked about at every call, but once more when somebody changed something.
+        let failed = self.failures > 0 && self.tried == Some(Asked::of(class, store));
+        ((changed || ends_soon) && !failed) || Instant::now() >= due
+    }
+
+    /// The server is asked now.
+    pub(crate) fn tries(&mut self, class: &Class, store: &VaultStore) {
+        self.tried = Some(Asked::of(class, store));
     }
 
     pub(crate) fn succeeded(&mut self, volume_id: &str, state: State, interval: Duration) {
@@ -110,16 +132,31 @@ impl Live {
     }
 }
 
+// === impl Asked ===
+
+impl Asked {
+    fn of(class: &Class, store: &VaultStore) -> Self {
+        Self {
+            class: class.version(),
+            store: version(store),
+        }
+    }
+}
+
 fn version(store: &VaultStore) -> (Option<String>, Option<i64>) {
     (store.uid(), store.metadata.generation)
 }
 
 /// From nine to eleven tenths of `interval`, always the same for a volume: volumes that were mounted together drift apart.
 fn jittered(volume_id: &str, interval: Duration) -> Duration {
+    interval.mul_f64(0.9 + 0.2 * share(volume_id))
+}
+
+/// From 0 to 1, always the same for a volume.
+pub(crate) fn share(volume_id: &str) -> f64 {
     let mut hasher = DefaultHasher::new();
     volume_id.hash(&mut hasher);
-    let share = f64::from(u32::try_from(hasher.finish() % 1000).unwrap_or_default()) / 1000.0;
-    interval.mul_f64(0.9 + 0.2 * share)
+    f64::from(u32::try_from(hasher.finish() % 1000).unwrap_or_default()) / 1000.0
 }
 
 #[cfg(test)]

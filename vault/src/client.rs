@@ -190,15 +190,20 @@ impl Attempts<'_> {
         }
     }
 
-    /// One request to one server. With several servers left in this round, none may use up the time of the others.
+    /// One request to one server. With several servers left in this round, none may use up the time of the others. What is not
+    /// repeated gets all of it: given up earlier, it would leave a credential that nobody uses.
     async fn attempt(&self, index: usize, servers: usize) -> Result<Option<Value>, Failure> {
         let left = u32::try_from(servers - self.round.len()).unwrap_or(u32::MAX);
         let budget = self.deadline.saturating_duration_since(Instant::now()) / left;
         if budget.is_zero() {
             return Err(Failure::unreachable("no time was left to ask", false));
         }
-        let exchange = self.client.transport.exchange(index, self.call);
-        match timeout(budget.min(self.client.request_timeout), exchange).await {
+        let most = if self.call.operation.is_repeatable() {
+            budget.min(self.client.request_timeout)
+        } else {
+            budget
+        };
+        match timeout(most, self.client.transport.exchange(index, self.call)).await {
             Ok(Ok(answer)) => outcome::of(&answer, self.call),
             Ok(Err(failure)) => Err(failure),
             Err(_elapsed) => Err(Failure::unreachable("no reply in time", true)),

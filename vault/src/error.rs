@@ -7,6 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::call::{Call, Operation};
+use crate::terms::Terms;
 
 pub(crate) use reasons::{Reasons, escaped};
 
@@ -89,12 +90,20 @@ pub(crate) struct Failure {
     /// What happened, without a credential
     pub(crate) cause: String,
     /// Instead of the remedy of the class
-    pub(crate) remedy: Option<Cow<'static, str>>,
+    pub(crate) remedy: Option<Remedy>,
     /// Whether the server may have done what it was asked
     pub(crate) executed: bool,
     pub(crate) next: Next,
     /// How long the server asks to wait
     pub(crate) retry_after: Option<Duration>,
+}
+
+/// What to do about a failure.
+#[derive(Clone, Debug)]
+pub(crate) enum Remedy {
+    Text(Cow<'static, str>),
+    /// One that names settings
+    In(fn(&Terms) -> String),
 }
 
 /// What may follow a failure.
@@ -142,8 +151,14 @@ impl Error {
     }
 
     pub(crate) fn with_remedy(mut self, remedy: String) -> Self {
-        self.0.failure.remedy = Some(remedy.into());
+        self.0.failure.remedy = Some(Remedy::Text(remedy.into()));
         self
+    }
+
+    /// The text, with a remedy that names settings as `terms` does; without this, as the environment names them.
+    #[must_use]
+    pub fn in_terms(&self, terms: &Terms) -> impl fmt::Display {
+        fmt::from_fn(move |f| self.write(f, terms))
     }
 
     /// What kind of failure it is.
@@ -169,12 +184,8 @@ impl Error {
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.failure.retry_after
     }
-}
 
-impl std::error::Error for Error {}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn write(&self, f: &mut fmt::Formatter<'_>, terms: &Terms) -> fmt::Result {
         let details = &*self.0;
         let failure = &details.failure;
         write!(f, "cannot {} {}", details.operation, escaped(&details.path))?;
@@ -197,11 +208,23 @@ impl fmt::Display for Error {
         if self.ambiguous() {
             f.write_str(", and it may have been carried out")?;
         }
-        let remedy = failure.class.remedy(details.operation);
-        match failure.remedy.as_deref().or(remedy) {
+        let remedy = match &failure.remedy {
+            Some(Remedy::Text(text)) => Some(text.clone()),
+            Some(Remedy::In(remedy)) => Some(remedy(terms).into()),
+            None => failure.class.remedy(details.operation, terms),
+        };
+        match remedy {
             Some(remedy) => write!(f, "; {remedy}"),
             None => Ok(()),
         }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, &Terms::ENVIRONMENT)
     }
 }
 
@@ -214,26 +237,30 @@ impl fmt::Debug for Error {
 // === impl Class ===
 
 impl Class {
-    fn remedy(self, operation: Operation) -> Option<&'static str> {
+    fn remedy(self, operation: Operation, terms: &Terms) -> Option<Cow<'static, str>> {
+        let addresses = terms.addresses;
         Some(match self {
-            Self::Sealed => "unseal the server, or wait until it is",
-            Self::Standby => "wait for an active server, or name further addresses in VAULT_ADDR",
-            Self::RateLimited => "raise the server's quota, or start fewer programs at once",
+            Self::Sealed => "unseal the server, or wait until it is".into(),
+            Self::Standby => {
+                format!("wait for an active server, or name further addresses in {addresses}").into()
+            }
+            Self::RateLimited => "raise the server's quota, or start fewer programs at once".into(),
             Self::Denied if operation == Operation::Login => {
-                "check the mount, the role, what it is bound to, and the credential"
+                "check the mount, the role, what it is bound to, and the credential".into()
             }
             Self::Denied if operation.presents_credential() => {
-                "issue another wrapping token; if this one was not used by you, its secret id is stolen"
+                "issue another wrapping token; if this one was not used by you, its secret id is stolen".into()
             }
-            Self::Denied => "check its policies, and that it has not expired",
-            Self::NotFound => "check the path",
-            Self::Malformed => {
-                "check that VAULT_ADDR leads to the server itself and not to something in front of it"
-            }
-            Self::Unreachable => "check VAULT_ADDR, the network and the server",
-            Self::Tls(cause) => return cause.remedy(),
-            Self::ServerError => "see the server's log",
-            Self::Redirected => "put the other host into VAULT_ADDR or the redirect hosts",
+            Self::Denied => "check its policies, and that it has not expired".into(),
+            Self::NotFound => "check the path".into(),
+            Self::Malformed => format!(
+                "check that {addresses} leads to the server itself and not to something in front of it"
+            )
+            .into(),
+            Self::Unreachable => format!("check {addresses}, the network and the server").into(),
+            Self::Tls(cause) => return cause.remedy(terms),
+            Self::ServerError => "see the server's log".into(),
+            Self::Redirected => format!("put the other host into {}", terms.redirect_hosts).into(),
             Self::Rejected | Self::Setting => return None,
         })
     }
@@ -258,20 +285,28 @@ impl TlsCause {
         }
     }
 
-    fn remedy(self) -> Option<&'static str> {
+    fn remedy(self, terms: &Terms) -> Option<Cow<'static, str>> {
+        let Terms {
+            addresses,
+            ca,
+            server_name,
+            ..
+        } = terms;
         Some(match self {
-            Self::Expired => "renew it, or correct this machine's clock",
-            Self::NotYetValid => "correct the clock of this machine or of the one that issued it",
-            Self::WrongName => "use one of its names in VAULT_ADDR, or set VAULT_TLS_SERVER_NAME",
-            Self::UnknownAuthority => {
-                "set VAULT_CACERT or VAULT_CACERT_BYTES to the authority that signed it"
+            Self::Expired => "renew it, or correct this machine's clock".into(),
+            Self::NotYetValid => {
+                "correct the clock of this machine or of the one that issued it".into()
             }
-            Self::Plaintext => "write http:// in VAULT_ADDR, or correct the port",
-            Self::HandshakeCut => "check for a proxy or firewall in between, and the server's log",
-            Self::ProtocolVersion => "enable TLS 1.2 or 1.3 on the server",
-            Self::ClientCertificate => {
-                "set VAULT_CLIENT_CERT and VAULT_CLIENT_KEY to a certificate that it accepts"
+            Self::WrongName => {
+                format!("use one of its names in {addresses}, or set {server_name}").into()
             }
+            Self::UnknownAuthority => format!("set {ca} to the authority that signed it").into(),
+            Self::Plaintext => format!("write http:// in {addresses}, or correct the port").into(),
+            Self::HandshakeCut => {
+                "check for a proxy or firewall in between, and the server's log".into()
+            }
+            Self::ProtocolVersion => "enable TLS 1.2 or 1.3 on the server".into(),
+            Self::ClientCertificate => terms.client_certificate.into(),
             Self::Other => return None,
         })
     }
@@ -295,7 +330,15 @@ impl Failure {
 
     pub(crate) fn with_remedy(self, remedy: impl Into<Cow<'static, str>>) -> Self {
         Self {
-            remedy: Some(remedy.into()),
+            remedy: Some(Remedy::Text(remedy.into())),
+            ..self
+        }
+    }
+
+    /// The same for a remedy that names settings.
+    pub(crate) fn with_remedy_in(self, remedy: fn(&Terms) -> String) -> Self {
+        Self {
+            remedy: Some(Remedy::In(remedy)),
             ..self
         }
     }

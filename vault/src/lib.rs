@@ -19,6 +19,7 @@ mod report;
 mod resolver;
 mod session;
 mod settings;
+mod terms;
 mod tls;
 mod transit;
 mod transport;
@@ -37,3 +38,4 @@ pub use settings::{
     ClientIdentity, Configuration, Pem, Proxy, ProxyAddress, REQUEST_TIMEOUT, Roots, SettingError,
     Settings, Tls, Treatment, VARIABLES, Variable, duration, from_environment,
 };
+pub use terms::Terms;

@@ -18,6 +18,8 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use thiserror::Error;
 use tokio::sync::OnceCell;
 
+use crate::error::Failure;
+
 /// Why a name has no address.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub(crate) enum DnsFailure {
@@ -179,16 +181,20 @@ impl Resolve for NodeResolver {
 // === impl DnsFailure ===
 
 impl DnsFailure {
-    pub(crate) fn remedy(&self) -> &'static str {
+    /// `failure`, which this caused, with the remedy.
+    pub(crate) fn explain(&self, failure: Failure) -> Failure {
         match self {
-            Self::NoSuchName { .. } | Self::NoAddress { .. } => {
-                "check the host in VAULT_ADDR; a full name with a dot at its end is not searched for elsewhere"
-            }
-            Self::NoNameServer { .. } => {
-                "add a nameserver to /etc/resolv.conf, the host to /etc/hosts, or use an IP address"
-            }
+            Self::NoSuchName { .. } | Self::NoAddress { .. } => failure.with_remedy_in(|terms| {
+                format!(
+                    "check the host in {}; a full name with a dot at its end is not searched for elsewhere",
+                    terms.addresses
+                )
+            }),
+            Self::NoNameServer { .. } => failure.with_remedy(
+                "add a nameserver to /etc/resolv.conf, the host to /etc/hosts, or use an IP address",
+            ),
             Self::Server { .. } | Self::Timeout { .. } | Self::Other { .. } => {
-                "check the name servers in /etc/resolv.conf"
+                failure.with_remedy("check the name servers in /etc/resolv.conf")
             }
         }
     }

@@ -51,7 +51,7 @@ pub struct Settings {
     pub follow_redirects: bool,
     /// Hosts that may be redirected to besides `addresses`: `HOST`, `HOST:PORT` or `*.DOMAIN`
     pub redirect_hosts: Vec<String>,
-    /// The longest that one request may take; default [`REQUEST_TIMEOUT`]
+    /// The longest that one request may take that can be repeated; default [`REQUEST_TIMEOUT`]
     pub request_timeout: Duration,
     /// How often an operation may be repeated; without it, as often as its deadline permits
     pub max_retries: Option<u32>,

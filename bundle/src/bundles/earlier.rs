@@ -8,15 +8,19 @@ use super::{Bundles, Mounted};
 use crate::journal::State;
 use crate::revoker::Login;
 use crate::store::{Access, grant};
-use crate::volume::Volume;
+use crate::volume::{Volume, share};
 
 impl Bundles {
-    /// Goes on with what an earlier process had for a mounted volume: what was issued for it is renewed at once, and not only
-    /// when kubelet calls. `state` is what was to be remembered for it.
+    /// Goes on with what an earlier process had for a mounted volume: what was issued for it is renewed soon, and not only when
+    /// kubelet calls, and a token that it shared is revoked after the last volume that has it. `state` is what was to be remembered
+    /// for it.
     pub fn resume(&self, volume_id: &str, state: &Secret) {
         let Some(state) = State::of_bytes(state) else {
             return;
         };
+        if let Some(token) = state.shared_token() {
+            self.fetcher.note_shared(volume_id, token);
+        }
         let (Some(private), Some(access)) = (&state.private, access(&state)) else {
             return;
         };
@@ -25,9 +29,9 @@ impl Bundles {
             return;
         };
         let logins = &self.volume(volume_id).logins;
-        let jwt = Secret::default();
+        let (jwt, share) = (Secret::default(), share(volume_id));
         self.fetcher
-            .go_on(&access, &jwt, &server, logins, private, 0.0);
+            .go_on(&access, &jwt, &server, logins, private, share);
     }
 
     /// Revokes what only files that never took effect held.
@@ -38,25 +42,27 @@ impl Bundles {
         };
         let token = abandoned.private_token();
         let in_force = state(&mounted.state).and_then(|state| state.private_token());
-        if token.is_none() || token == in_force || volume.logins.has_private() {
+        if token == in_force || volume.logins.has_private() {
             return;
         }
-        if let Some(login) = self.journalled_login(&abandoned) {
-            self.fetcher.revoke(login);
+        if let Some(token) = token {
+            self.revoke_earlier(&abandoned, token);
         }
     }
 
-    /// The login that an earlier process had for a volume alone.
-    pub(super) fn journalled_login(&self, state: &State) -> Option<Login> {
-        let private = state.private.as_ref()?;
-        let server = self.fetcher.server(&access(state)?).ok()?;
-        let auth = Auth::Token(private.token());
-        let session = Session::new(server.client.clone(), auth);
-        session.adopt(private.token());
-        Some(Login {
+    /// Revokes a token that an earlier process had for the volume of `state`.
+    pub(super) fn revoke_earlier(&self, state: &State, token: Secret) {
+        let Some(access) = access(state) else { return };
+        // A store that cannot be used leads to no server that could be asked.
+        let Ok(server) = self.fetcher.server(&access) else {
+            return;
+        };
+        let session = Session::new(server.client.clone(), Auth::Token(token.clone()));
+        session.adopt(token);
+        self.fetcher.revoke(Login {
             session: Arc::new(session),
             origin: Arc::clone(&server.origin),
-        })
+        });
     }
 }
 

@@ -1,16 +1,13 @@
 //! One look at a volume: what it is to hold now, asked for when it is due.
 
-use tokio::time::Instant;
-
 use super::{Bundles, Fetched};
 use crate::Problem;
 use crate::bundles::resolve::Target;
-use crate::class::{ClassName, Kind};
-use crate::fetcher::{Gathered, identity};
+use crate::class::ClassName;
+use crate::fetcher::{Deadlines, Gathered, identity};
 use crate::holder::Holder;
 use crate::journal::State;
 use crate::limit::Urgency;
-use crate::pod_status;
 use crate::render::File;
 use crate::request::VolumeRequest;
 use crate::store::{Access, grant};
@@ -38,7 +35,7 @@ impl Bundles {
         turn: &Turn<'_>,
         live: &mut Live,
         intact: Option<bool>,
-        deadline: Instant,
+        deadlines: Deadlines,
     ) -> Result<Fetched, Problem> {
         let target = self.resolve(turn.name, live).await?;
         let namespace = &turn.request.pod.namespace;
@@ -51,13 +48,14 @@ impl Bundles {
         {
             return Ok(Fetched::Unchanged);
         }
+        live.tries(&target.class, &target.store);
         let urgency = match intact {
             None => Urgency::FirstMount,
             Some(_) => Urgency::Refresh,
         };
         let state = live.state.as_ref();
         let answered = self
-            .ask(turn, target, access, state, urgency, deadline)
+            .ask(turn, target, access, state, urgency, deadlines)
             .await?;
         let previous = live.state.take();
         let (fetched, state) = self.take(turn, answered, previous, intact == Some(true));
@@ -72,7 +70,7 @@ impl Bundles {
         access: Access,
         state: Option<&State>,
         urgency: Urgency,
-        deadline: Instant,
+        deadlines: Deadlines,
     ) -> Result<Answered, Problem> {
         let request = turn.request;
         let holder = Holder {
@@ -83,7 +81,7 @@ impl Bundles {
         };
         let (fetcher, logins, plan) = (&self.fetcher, &turn.volume.logins, &target.plan);
         let gathered = fetcher
-            .gather(plan, &access, &holder, logins, state, urgency, deadline)
+            .gather(plan, &access, &holder, logins, state, urgency, deadlines)
             .await?;
         let files = gathered.files(plan).and_then(|files| {
             self.check_names(files.iter().map(|file| file.name.as_str()))?;
@@ -126,8 +124,10 @@ impl Bundles {
         let same = previous.as_ref().is_some_and(|previous| {
             previous.class == state.class && previous.is_of(&files) && intact && !replaced
         });
-        if previous.is_none_or(|previous| previous.versions != state.versions) {
-            self.write_pod_status(turn.request, &state);
+        if self.writes_status(turn.name)
+            && previous.is_none_or(|previous| previous.versions != state.versions)
+        {
+            turn.volume.owe_status(&state.versions);
         }
         let fetched = if same {
             Fetched::Unchanged
@@ -136,18 +136,5 @@ impl Bundles {
             Fetched::Files { files, state }
         };
         (fetched, state)
-    }
-
-    fn write_pod_status(&self, request: &VolumeRequest, state: &State) {
-        if self.options.pod_status && state.class.kind() == Kind::SecretProviderClass {
-            let client = self.client.clone();
-            pod_status::write(
-                client,
-                &self.options.node,
-                request,
-                &state.class.name,
-                &state.versions,
-            );
-        }
     }
 }

@@ -13,6 +13,7 @@ use serde_saphyr::{Error as YamlError, budget, options};
 
 use super::{Ask, Entry, Take, mode, path};
 use crate::Problem;
+use crate::problem::Code;
 
 /// How many objects a class may have.
 const MAX_OBJECTS: usize = 1024;
@@ -62,7 +63,11 @@ pub(super) fn parse(text: &str) -> Result<Vec<Entry>, Problem> {
             "spec.parameters: objects has {} items; at most {MAX_OBJECTS} fit",
             objects.len()
         );
-        return Err(Problem::invalid(text));
+        return Err(Problem::new(
+            Code::ResourceExhausted,
+            "VolumeTooLarge",
+            text,
+        ));
     }
     let entries = objects
         .into_iter()
@@ -87,7 +92,11 @@ fn unreadable(error: &YamlError) -> Problem {
             ),
         },
         YamlError::DuplicateMappingKey { .. } => "has a key given twice".to_owned(),
-        YamlError::Budget { .. } | YamlError::AliasReplayLimitExceeded { .. } => {
+        YamlError::Budget { .. }
+        | YamlError::AliasReplayCounterOverflow { .. }
+        | YamlError::AliasReplayLimitExceeded { .. }
+        | YamlError::AliasExpansionLimitExceeded { .. }
+        | YamlError::AliasReplayStackDepthExceeded { .. } => {
             "grows beyond every limit by its aliases or its depth; write it out".to_owned()
         }
         _ => "is not a YAML list of objects; check quotes and indentation (blanks, no tabulators)"
@@ -117,14 +126,20 @@ impl Object {
             .file_permission
             .as_deref()
             .map(|text| file_mode(&field, text));
+        let (take, encoding) = (self.take(&field)?, self.encoding(&field)?);
+        if matches!(take, Take::Whole) && encoding != Encoding::Utf8 {
+            return Err(Problem::invalid(format!(
+                "{field} has an encoding and no secretKey; the whole response is JSON: name the key that is encoded"
+            )));
+        }
         Ok(Entry {
             ask: Ask {
                 path,
                 query,
                 arguments: self.arguments(&field)?,
             },
-            take: self.take(&field)?,
-            encoding: self.encoding(&field)?,
+            take,
+            encoding,
             mode: file_mode.transpose()?,
             optional: self.optional.unwrap_or_default(),
             name,
@@ -165,6 +180,9 @@ impl Object {
                 let text = || format!("{field}: secretArgs cannot be written as JSON");
                 json.map(Some).ok_or_else(|| Problem::invalid(text()))
             }
+            "DELETE" | "PATCH" => Err(Problem::not_granted(format!(
+                "{field}: method {method} changes the secret; only GET, PUT and POST are sent"
+            ))),
             _ => Err(Problem::invalid(format!(
                 "{field}: method is none of GET, PUT and POST"
             ))),

@@ -6,6 +6,7 @@ use envlatch_api::{SecretBundleSpec, SecretProviderClassSpec, SecretsStoreImport
 use proptest::prelude::*;
 
 use super::*;
+use crate::Code;
 
 fn class(provider: &str, parameters: &[(&str, &str)]) -> SecretProviderClassSpec {
     let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
@@ -89,7 +90,11 @@ fn one_path_with_two_argument_sets_is_two_requests() {
 
 #[test]
 fn objects_that_are_refused() {
-    let bomb = "a: &a [x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\n";
+    let mut bomb = "- objectName: a\n  secretPath: a/b\n  method: PUT\n  secretArgs:\n    a: &a [x,x,x,x,x,x,x,x,x,x]\n".to_owned();
+    for (name, of) in [("b", "a"), ("c", "b"), ("d", "c"), ("e", "d"), ("f", "e")] {
+        let aliases = vec![format!("*{of}"); 10].join(",");
+        bomb += &format!("    {name}: &{name} [{aliases}]\n");
+    }
     for (objects, expected) in [
         ("", "objects is missing or empty"),
         ("[]", "objects is empty"),
@@ -108,7 +113,7 @@ fn objects_that_are_refused() {
             "has a key given twice",
         ),
         ("- objectName: a\n\tsecretPath: b\n", "is not a YAML list"),
-        (bomb, "is not a YAML list"),
+        (&bomb, "grows beyond every limit"),
         (
             "- objectName: a\n  secretPath: secret/data/../x\n",
             "secretPath is",
@@ -119,7 +124,15 @@ fn objects_that_are_refused() {
         ),
         (
             "- objectName: a\n  secretPath: a/b\n  method: DELETE\n",
+            "method DELETE changes the secret",
+        ),
+        (
+            "- objectName: a\n  secretPath: a/b\n  method: HEAD\n",
             "method is none of GET, PUT and POST",
+        ),
+        (
+            "- objectName: a\n  secretPath: a/b\n  encoding: base64\n",
+            "has an encoding and no secretKey",
         ),
         (
             "- objectName: a\n  secretPath: a/b\n  secretArgs: {k: v}\n",
@@ -169,8 +182,17 @@ fn a_fault_in_yaml_has_its_place() {
 }
 
 #[test]
-fn parameters_that_are_refused() {
+fn too_many_objects_and_methods_that_change_are_of_other_codes() {
+    let code = |objects: &str| with_objects(objects).unwrap_err().code;
     let many = "- objectName: a\n  secretPath: a/b\n".repeat(1025);
+    assert!(fault(&many).contains("1025 items; at most 1024"));
+    assert_eq!(code(&many), Code::ResourceExhausted);
+    let delete = "- objectName: a\n  secretPath: a/b\n  method: DELETE\n";
+    assert_eq!(code(delete), Code::PermissionDenied);
+}
+
+#[test]
+fn parameters_that_are_refused() {
     for (provider, parameters, expected) in [
         ("", vec![("roleName", "r")], "spec.provider is missing"),
         (
@@ -179,11 +201,6 @@ fn parameters_that_are_refused() {
             "neither vault nor openbao",
         ),
         ("vault", vec![("objects", ONE)], "roleName is missing"),
-        (
-            "vault",
-            vec![("roleName", "r"), ("objects", many.as_str())],
-            "1025 items",
-        ),
         (
             "vault",
             vec![
@@ -228,7 +245,7 @@ fn parameters_that_are_refused() {
         ),
     ] {
         let problem = from_class(&class(provider, &parameters)).unwrap_err();
-        assert_eq!(problem.code, crate::Code::InvalidArgument);
+        assert_eq!(problem.code, Code::InvalidArgument);
         assert!(problem.message.contains(expected), "{problem}");
     }
 }

@@ -34,7 +34,7 @@ pub(super) fn of(answer: &Answer, call: &Call) -> Result<Option<Value>, Failure>
     if answer.body.starts_with(HTTP_TO_TLS_PORT) {
         failure.class = Class::Setting;
         failure.cause = "the server speaks TLS on this port".to_owned();
-        failure = failure.with_remedy("write https:// in VAULT_ADDR");
+        failure = failure.with_remedy_in(|terms| format!("write https:// in {}", terms.addresses));
     }
     Err(failure)
 }

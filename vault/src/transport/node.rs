@@ -273,8 +273,7 @@ fn unreachable_of(error: &reqwest::Error) -> Failure {
     let mut next = error.source();
     while let Some(cause) = next {
         if let Some(failure) = cause.downcast_ref::<DnsFailure>() {
-            return Failure::unreachable(failure.to_string(), executed)
-                .with_remedy(failure.remedy());
+            return failure.explain(Failure::unreachable(failure.to_string(), executed));
         }
         if let Some(text) = cause.downcast_ref::<io::Error>().and_then(text_of_io) {
             return Failure::unreachable(text, executed);
