@@ -6,12 +6,15 @@ use std::time::{Duration, SystemTime};
 
 use envlatch_api::manifests;
 use envlatch_bundle::{
-    Bundles, Fetched, File, Memory, Mounted, Options, Pod, Token, VolumeRequest,
+    Bundles, Fetched, File, Memory, Mounted, Options, Pod, Problem, Token, VolumeRequest,
 };
 use envlatch_service::kubernetes::KubernetesSettings;
 use envlatch_test_support::{ApiServer, Vault};
 use envlatch_vault::Secret;
 use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use crate::SOON;
 
 /// Both servers, with a store `main` that grants everything to namespace `team`.
 pub(crate) struct Bed {
@@ -139,6 +142,21 @@ impl Bed {
 }
 
 pub(crate) const BUNDLES: &str = "/apis/envlatch.io/v1alpha1/namespaces/team/secretbundles";
+
+/// A first mount. As kubelet does, it asks again while the API server takes too long over the class or the stores.
+pub(crate) async fn mount(bundles: &Bundles, volume: &VolumeRequest) -> Result<Fetched, Problem> {
+    let deadline = Instant::now() + SOON;
+    loop {
+        let outcome = bundles.fetch(volume, None).await;
+        let is_of_cluster = outcome
+            .as_ref()
+            .is_err_and(|problem| matches!(problem.reason, "ClassUnread" | "StoreUnread"));
+        if !is_of_cluster || Instant::now() >= deadline {
+            return outcome;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+}
 
 /// The files by name; what they became is remembered as the node half does.
 pub(crate) fn files(fetched: Fetched) -> (BTreeMap<String, String>, Mounted) {

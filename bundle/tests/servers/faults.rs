@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::SOON;
-use crate::bed::{Bed, files};
+use crate::bed::{Bed, files, mount};
 
 fn bed(value: &str) -> Bed {
     let bed = Bed::new();
@@ -28,6 +28,11 @@ fn events(bed: &Bed) -> Vec<Value> {
     list["items"].as_array().unwrap().clone()
 }
 
+fn about_vault(bed: &Bed) -> Option<Value> {
+    let mut events = events(bed).into_iter();
+    events.find(|event| event["reason"] == "VaultUnreachable")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Kubernetes and Vault"]
 async fn a_first_mount_is_held_while_the_server_is_frozen_and_the_user_hears_of_it() {
@@ -38,7 +43,7 @@ async fn a_first_mount_is_held_while_the_server_is_frozen_and_the_user_hears_of_
     bed.vault.freeze();
     let start = Instant::now();
     let thaw = async {
-        while events(&bed).is_empty() {
+        while about_vault(&bed).is_none() {
             assert!(start.elapsed() < SOON, "no event");
             sleep(Duration::from_millis(200)).await;
         }
@@ -47,18 +52,17 @@ async fn a_first_mount_is_held_while_the_server_is_frozen_and_the_user_hears_of_
         bed.vault.thaw();
         (heard, Instant::now())
     };
-    let (fetched, (heard, thawed)) = tokio::join!(bundles.fetch(&volume, None), thaw);
+    let (fetched, (heard, thawed)) = tokio::join!(mount(&bundles, &volume), thaw);
     println!(
         "first event after {heard:?}, files {:?} after the thaw",
         thawed.elapsed()
     );
-    assert!(heard < Duration::from_secs(20), "{heard:?}");
+    assert!(heard < Duration::from_secs(50), "{heard:?}");
     assert_eq!(files(fetched.unwrap()).0["password"], secret);
-    let events = events(&bed);
-    assert_eq!(events[0]["reason"], "VaultUnreachable", "{events:?}");
-    assert_eq!(events[0]["regarding"]["name"], "pod");
+    let event = about_vault(&bed).unwrap();
+    assert_eq!(event["regarding"]["name"], "pod");
     assert_eq!(
-        find_canary(json!(events).to_string().as_bytes(), &[&secret]),
+        find_canary(json!(events(&bed)).to_string().as_bytes(), &[&secret]),
         None
     );
 }
@@ -69,11 +73,12 @@ async fn a_sealed_server_leaves_the_files_and_heals() {
     let bed = bed("one");
     let bundles = bed.bundles().await;
     let volume = bed.volume("pod", ("bundle", "app"));
-    let (_, mounted) = files(bundles.fetch(&volume, None).await.unwrap());
+    let (_, mounted) = files(mount(&bundles, &volume).await.unwrap());
     bed.vault.put_kv2("app", &json!({"password": "two"}));
     bed.vault.seal();
     sleep(Duration::from_secs(12)).await;
     let problem = bundles.fetch(&volume, Some(&mounted)).await.unwrap_err();
+    let failed = Instant::now();
     assert_eq!(
         (problem.code, problem.reason),
         (Code::Unavailable, "VaultSealed")
@@ -82,10 +87,11 @@ async fn a_sealed_server_leaves_the_files_and_heals() {
     assert_eq!(stale.failing, 1, "{stale:?}");
     assert!(stale.oldest_failing >= Duration::from_secs(11), "{stale:?}");
     // It is not asked again at once.
-    assert!(matches!(
-        bundles.fetch(&volume, Some(&mounted)).await,
-        Ok(Fetched::Unchanged)
-    ));
+    let again = bundles.fetch(&volume, Some(&mounted)).await;
+    assert!(
+        matches!(again, Ok(Fetched::Unchanged)) || failed.elapsed() > Duration::from_secs(4),
+        "{again:?}"
+    );
     bed.vault.unseal();
     let deadline = Instant::now() + SOON;
     loop {
@@ -108,7 +114,8 @@ async fn while_the_api_server_is_away_known_volumes_go_on() {
     let bundles = bed.bundles().await;
     let volume = bed.volume("pod", ("bundle", "app"));
     let unseen = bed.volume("unseen", ("bundle", "other"));
-    let (_, mounted) = files(bundles.fetch(&volume, None).await.unwrap());
+    let (_, mounted) = files(mount(&bundles, &volume).await.unwrap());
+    let logins = bed.asked("auth/kubernetes/login");
     bed.kubernetes.freeze();
     bed.vault.put_kv2("app", &json!({"password": "two"}));
     sleep(Duration::from_secs(12)).await;
@@ -125,7 +132,7 @@ async fn while_the_api_server_is_away_known_volumes_go_on() {
     sleep(Duration::from_secs(12)).await;
     let (found, _) = files(restarted.fetch(&volume, Some(&mounted)).await.unwrap());
     assert_eq!(found["password"], "three");
-    assert_eq!(bed.asked("auth/kubernetes/login"), 1);
+    assert_eq!(bed.asked("auth/kubernetes/login"), logins);
 
     let problem = restarted.fetch(&unseen, None).await.unwrap_err();
     assert_eq!(problem.code, Code::Unavailable);
@@ -134,7 +141,7 @@ async fn while_the_api_server_is_away_known_volumes_go_on() {
         "{problem}"
     );
     bed.kubernetes.thaw();
-    let problem = restarted.fetch(&unseen, None).await.unwrap_err();
+    let problem = mount(&restarted, &unseen).await.unwrap_err();
     assert_eq!(
         (problem.code, problem.reason),
         (Code::NotFound, "ClassNotFound")

@@ -5,11 +5,11 @@ use std::time::Duration;
 use envlatch_bundle::Code;
 use envlatch_test_support::eventually;
 use futures_util::future::try_join_all;
-use serde_json::json;
-use tokio::time::{Instant, sleep};
+use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::SOON;
-use crate::bed::{Bed, files};
+use crate::bed::{Bed, files, mount};
 use crate::handover::Kept;
 
 fn bed() -> Bed {
@@ -18,14 +18,14 @@ fn bed() -> Bed {
     bed
 }
 
-fn bundle(store: &str, role: &str) -> serde_json::Value {
+fn bundle(store: &str, role: &str) -> Value {
     json!({"store": store, "role": role, "entries": [
         {"name": "password", "path": "secret/data/app", "key": "password"},
     ]})
 }
 
 /// The jwt method, which checks tokens by the API server's published keys.
-fn jwt(bed: &Bed, store: &str, more: &serde_json::Value) {
+fn jwt(bed: &Bed, store: &str, more: &Value) {
     let discovery = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
         "metadata": {"name": "keys-are-public"},
@@ -45,7 +45,11 @@ fn jwt(bed: &Bed, store: &str, more: &serde_json::Value) {
         "jwks_url": format!("{}/openid/v1/jwks", bed.kubernetes.address()),
         "jwks_ca_pem": bed.kubernetes.ca_pem(),
     });
-    bed.vault.api("POST", "auth/jwt/config", &keys);
+    // It reads the keys at once, and the API server takes a moment to know of a binding.
+    eventually("the keys are public", SOON, || {
+        let (status, _) = bed.vault.try_api("POST", "auth/jwt/config", &keys);
+        (200..300).contains(&status).then_some(())
+    });
     let mut auth = json!({"method": "jwt", "mount": "jwt"});
     auth.as_object_mut()
         .unwrap()
@@ -77,10 +81,10 @@ async fn a_jwt_role_decides_by_pod_so_no_login_is_shared() {
         bed.volume("one", ("bundle", "app")),
         bed.volume("other", ("bundle", "app")),
     );
-    let (found, _) = files(bundles.fetch(&one, None).await.unwrap());
+    let (found, _) = files(mount(&bundles, &one).await.unwrap());
     assert_eq!(found["password"], "one");
     // It has the same account, and must not get in on the other's login.
-    let problem = bundles.fetch(&other, None).await.unwrap_err();
+    let problem = mount(&bundles, &other).await.unwrap_err();
     assert_eq!(
         (problem.code, problem.reason),
         (Code::PermissionDenied, "VaultPermissionDenied"),
@@ -88,7 +92,7 @@ async fn a_jwt_role_decides_by_pod_so_no_login_is_shared() {
     );
     bundles.forget(&one.volume_id, None);
     eventually("its token is revoked", SOON, || {
-        (bed.asked("auth/token/revoke-self") == 1).then_some(())
+        (bed.asked("auth/token/revoke-self") > 0).then_some(())
     });
 }
 
@@ -102,26 +106,29 @@ async fn a_store_says_whether_logins_are_shared() {
     let alone = json!({"addresses": address, "auth": {"logins": "PerPod"}});
     bed.store("audited", &alone);
     let bundles = bed.bundles().await;
-    for (store, role, login, expected) in [
-        ("jwt-shared", "any", "auth/jwt/login", 1),
-        ("audited", "app", "auth/kubernetes/login", 5),
-        ("main", "app", "auth/kubernetes/login", 6),
+    for (store, role, login, shared) in [
+        ("jwt-shared", "any", "auth/jwt/login", true),
+        ("audited", "app", "auth/kubernetes/login", false),
+        ("main", "app", "auth/kubernetes/login", true),
     ] {
         bed.bundle(store, &bundle(store, role));
         let volumes: Vec<_> = (0..5)
             .map(|n| bed.volume(&format!("{store}-{n}"), ("bundle", store)))
             .collect();
-        try_join_all(volumes.iter().map(|volume| bundles.fetch(volume, None)))
+        let before = bed.asked(login);
+        try_join_all(volumes.iter().map(|volume| mount(&bundles, volume)))
             .await
             .unwrap();
-        assert_eq!(bed.asked(login), expected, "{store}");
+        // One that is not answered in time is made again.
+        let logins = bed.asked(login) - before;
+        assert_eq!(logins < volumes.len(), shared, "{store}: {logins}");
         let revoked = bed.asked("auth/token/revoke-self");
         for volume in &volumes {
             bundles.forget(&volume.volume_id, None);
         }
-        let logins = if store == "audited" { 5 } else { 1 };
+        let tokens = if shared { 1 } else { volumes.len() };
         eventually("its tokens are revoked", SOON, || {
-            (bed.asked("auth/token/revoke-self") == revoked + logins).then_some(())
+            (bed.asked("auth/token/revoke-self") >= revoked + tokens).then_some(())
         });
     }
 }
@@ -129,14 +136,14 @@ async fn a_store_says_whether_logins_are_shared() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Kubernetes and Vault"]
 async fn a_certificate_is_replaced_before_it_expires() {
-    const LIVES: Duration = Duration::from_secs(12);
+    const LIVES: Duration = Duration::from_secs(30);
     let bed = Bed::new();
     bed.vault
         .api("POST", "sys/mounts/pki", &json!({"type": "pki"}));
-    let root = json!({"common_name": "test", "ttl": "24h"});
+    let root = json!({"common_name": "test", "ttl": "24h", "key_type": "ec"});
     bed.vault.api("POST", "pki/root/generate/internal", &root);
     let role = json!({
-        "allow_any_name": true, "ttl": format!("{}s", LIVES.as_secs()), "not_before_duration": "1s",
+        "allow_any_name": true, "ttl": format!("{}s", LIVES.as_secs()), "not_before_duration": "1s", "key_type": "ec",
     });
     bed.vault.api("POST", "pki/roles/web", &role);
     let entry = |name: &str, key: &str| {
@@ -150,13 +157,16 @@ async fn a_certificate_is_replaced_before_it_expires() {
     ];
     bed.bundle("web", &json!({"role": "app", "entries": entries}));
     let bundles = bed.bundles().await;
-    let volume = Kept::mount(&bundles, bed.volume("web", ("bundle", "web"))).await;
+    let request = bed.volume("web", ("bundle", "web"));
     let begin = Instant::now();
+    let volume = Kept::mount(&bundles, request).await;
     let first = volume.files();
     assert!(first["tls.crt"].starts_with("-----BEGIN CERTIFICATE"));
+    let path = format!("pki/cert/{}", first["serial"]);
+    let issued = bed.vault.api("GET", &path, &Value::Null);
     assert_eq!(
-        bed.asked("pki/issue/web"),
-        1,
+        issued["data"]["certificate"].as_str().unwrap().trim(),
+        first["tls.crt"].trim(),
         "one certificate for three files"
     );
     let replaced = async {
@@ -171,7 +181,8 @@ async fn a_certificate_is_replaced_before_it_expires() {
     let after = tokio::time::timeout(LIVES, replaced).await;
     let after = after.expect("another certificate, while the first is valid");
     assert!(after > LIVES / 4, "{after:?}");
-    assert_ne!(volume.files()["tls.key"], first["tls.key"]);
-    sleep(Duration::from_secs(1)).await;
-    assert_eq!(bed.asked("pki/issue/web"), 2);
+    let second = volume.files();
+    assert_ne!(second["tls.key"], first["tls.key"]);
+    volume.refresh(&bundles).await;
+    assert_eq!(volume.files()["serial"], second["serial"]);
 }

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use envlatch_bundle::{Code, VolumeRequest};
 use serde_json::{Value, json};
 
-use crate::bed::Bed;
+use crate::bed::{Bed, mount};
 
 const CLASSES: &str = "/apis/secrets-store.csi.x-k8s.io/v1/namespaces/team/secretproviderclasses";
 
@@ -134,7 +134,7 @@ async fn what_a_tenant_gets_wrong_is_named() {
     bed.bundle("good", &entry(&json!({"key": "k"})));
     let bundles = bed.bundles().await;
     let refused = async |id: &str, volume: &VolumeRequest, code: Code, text: &str| {
-        let problem = bundles.fetch(volume, None).await.expect_err(id);
+        let problem = mount(&bundles, volume).await.expect_err(id);
         assert_eq!(problem.code, code, "{id}: {problem}");
         assert!(problem.message.contains(text), "{id}: {problem}");
         assert!(!problem.message.contains("c2VjcmV0"), "{id}: {problem}");

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::time::{Duration, Instant, sleep};
 
 use crate::SOON;
-use crate::bed::{Bed, files};
+use crate::bed::{Bed, files, mount};
 
 /// A database whose credentials of role `app` are in bundle `db`.
 fn database(bed: &Bed, ttl: &str, max_ttl: &str) -> Postgres {
@@ -39,6 +39,20 @@ pub(crate) fn credentials(bed: &Bed, name: &str, ttl: &str, max_ttl: &str) {
         .api("POST", &format!("database/roles/{name}"), &role);
 }
 
+/// Until when the database lets a user in, by the second; empty when there is no such user.
+pub(crate) fn valid_until(postgres: &Postgres, user: &str) -> String {
+    let sql = format!("SELECT rolvaliduntil FROM pg_roles WHERE rolname = '{user}'");
+    postgres.query(&sql)
+}
+
+/// Waits until the end of a user is put off, which was `then`.
+pub(crate) fn renewed(postgres: &Postgres, user: &str, then: &str) {
+    eventually("the credential to be renewed", SOON, || {
+        let now = valid_until(postgres, user);
+        (!now.is_empty() && now != then).then_some(())
+    });
+}
+
 /// A bundle of a role's credentials.
 pub(crate) fn bundle(role: &str, credentials: &str) -> Value {
     let entry = |key: &str| json!({"name": key, "path": format!("database/creds/{credentials}"), "key": key});
@@ -49,35 +63,37 @@ pub(crate) fn bundle(role: &str, credentials: &str) -> Value {
 #[ignore = "needs Kubernetes, Vault and PostgreSQL"]
 async fn each_volume_has_a_credential_that_is_renewed_and_revoked() {
     let bed = Bed::new();
-    let postgres = database(&bed, "6s", "1h");
+    let postgres = database(&bed, "36s", "1h");
     let bundles = bed.bundles().await;
     let (one, other) = (
         bed.volume("one", ("bundle", "db")),
         bed.volume("other", ("bundle", "db")),
     );
-    let (files_one, mounted) = files(bundles.fetch(&one, None).await.unwrap());
-    let (files_other, _) = files(bundles.fetch(&other, None).await.unwrap());
-    assert_ne!(files_one["username"], files_other["username"]);
-    assert_eq!(postgres.issued().len(), 2);
+    let (files_one, mounted) = files(mount(&bundles, &one).await.unwrap());
+    let (files_other, _) = files(mount(&bundles, &other).await.unwrap());
+    let users = [&files_one["username"], &files_other["username"]];
+    assert_ne!(users[0], users[1]);
+    let issued = bed.asked("database/creds/app");
 
-    // Twice the lease's time later both live on, without a call from kubelet.
-    sleep(Duration::from_secs(13)).await;
-    assert_eq!(postgres.issued().len(), 2);
-    assert!(bed.asked("sys/leases/renew") >= 2);
-    assert_eq!(bed.asked("database/creds/app"), 2);
+    // Both are renewed, without a call from kubelet.
+    for (user, then) in users.map(|user| (user, valid_until(&postgres, user))) {
+        renewed(&postgres, user, &then);
+    }
+    assert_eq!(bed.asked("database/creds/app"), issued);
 
     // Another process takes over with what was journalled, and issues nothing.
     let restarted = bed.bundles().await;
     drop(bundles);
+    let then = valid_until(&postgres, users[0]);
+    sleep(Duration::from_secs(1)).await;
     let tampered = Mounted {
         intact: false,
         ..mounted.clone()
     };
     let (again, mounted) = files(restarted.fetch(&one, Some(&tampered)).await.unwrap());
     assert_eq!(again, files_one);
-    assert_eq!(bed.asked("database/creds/app"), 2);
-    sleep(Duration::from_secs(7)).await;
-    assert!(postgres.issued().contains(&files_one["username"]));
+    renewed(&postgres, users[0], &then);
+    assert_eq!(bed.asked("database/creds/app"), issued);
 
     // The pod goes, and with it its credential; a policy on sys/leases/revoke is not needed.
     restarted.forget(&one.volume_id, mounted.state.as_ref());
@@ -96,8 +112,8 @@ async fn a_pod_that_stays_keeps_its_credential_when_its_sibling_goes() {
         bed.volume("one", ("bundle", "db")),
         bed.volume("other", ("bundle", "db")),
     );
-    let (gone, state) = files(bundles.fetch(&one, None).await.unwrap());
-    let (stays, _) = files(bundles.fetch(&other, None).await.unwrap());
+    let (gone, state) = files(mount(&bundles, &one).await.unwrap());
+    let (stays, _) = files(mount(&bundles, &other).await.unwrap());
     bundles.forget(&one.volume_id, state.state.as_ref());
     eventually("the credential to be gone", SOON, || {
         (postgres.issued() == [stays["username"].clone()]).then_some(())
@@ -123,10 +139,10 @@ async fn a_pod_that_stays_keeps_its_credential_when_its_sibling_goes() {
 #[ignore = "needs Kubernetes, Vault and PostgreSQL"]
 async fn before_the_maximum_comes_another_credential_and_the_old_one_still_works() {
     let bed = Bed::new();
-    let postgres = database(&bed, "6s", "15s");
+    let postgres = database(&bed, "36s", "54s");
     let bundles = bed.bundles().await;
     let volume = bed.volume("pod", ("bundle", "db"));
-    let (old, mounted) = files(bundles.fetch(&volume, None).await.unwrap());
+    let (old, mounted) = files(mount(&bundles, &volume).await.unwrap());
     let deadline = Instant::now() + SOON;
     loop {
         assert!(Instant::now() < deadline, "no other credential came");
@@ -153,8 +169,8 @@ async fn a_credential_whose_files_never_took_effect_is_revoked() {
     let postgres = database(&bed, "10m", "1h");
     let volume = bed.volume("pod", ("bundle", "db"));
     // Two processes, one after the other, issued one each; the second was killed before it had renamed anything.
-    let (in_force, mounted) = files(bed.bundles().await.fetch(&volume, None).await.unwrap());
-    let (lost, abandoned) = files(bed.bundles().await.fetch(&volume, None).await.unwrap());
+    let (in_force, mounted) = files(mount(&bed.bundles().await, &volume).await.unwrap());
+    let (lost, abandoned) = files(mount(&bed.bundles().await, &volume).await.unwrap());
     assert_ne!(in_force["username"], lost["username"]);
     let bundles = bed.bundles().await;
     let mounted = Mounted {

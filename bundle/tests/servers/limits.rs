@@ -1,5 +1,6 @@
 //! A server that says how long it wants to be left alone. Which request comes when is what a real one does not show.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use envlatch_test_support::{Answer, ScriptedServer};
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::bed::{Bed, files};
+use crate::bed::{Bed, files, mount};
 
 /// Longer than one attempt of a first mount.
 const PAUSE: Duration = Duration::from_secs(11);
@@ -75,24 +76,30 @@ async fn a_server_that_asks_to_be_left_alone_is_and_first_mounts_come_first() {
     let bundles = bed.bundles().await;
     let volume = |name: &str| bed.volume(name, ("bundle", name));
     let (old, new, other) = (volume("old"), volume("new"), volume("other"));
-    let (_, mounted) = files(bundles.fetch(&old, None).await.unwrap());
+    let (_, mounted) = files(mount(&bundles, &old).await.unwrap());
     let tampered = Mounted {
         intact: false,
         ..mounted
     };
-    let begin = Instant::now();
+    let failures = || bundles.counters().failures.load(Ordering::Relaxed);
+    let (begin, before) = (Instant::now(), failures());
     seen.lock().unwrap().closed = Some(begin + PAUSE);
+    // The one for `new`, which is the first to ask.
+    let refused = async || {
+        while failures() == before && begin.elapsed() < PAUSE {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
     let elsewhere = async {
-        sleep(Duration::from_secs(1)).await;
-        bundles.fetch(&other, None).await.unwrap();
+        refused().await;
+        mount(&bundles, &other).await.unwrap();
         begin.elapsed()
     };
     let refresh = async {
-        sleep(Duration::from_secs(1)).await;
+        refused().await;
         bundles.fetch(&old, Some(&tampered)).await
     };
-    let (mounted, refreshed, elsewhere) =
-        tokio::join!(bundles.fetch(&new, None), refresh, elsewhere);
+    let (mounted, refreshed, elsewhere) = tokio::join!(mount(&bundles, &new), refresh, elsewhere);
     assert!(elsewhere < PAUSE, "another server waited: {elsewhere:?}");
     assert_eq!(files(mounted.unwrap()).0["path"], "/v1/secret/data/new");
     assert_eq!(files(refreshed.unwrap()).0["path"], "/v1/secret/data/old");

@@ -8,8 +8,8 @@ use serde_json::json;
 use tokio::runtime::Runtime;
 
 use crate::SOON;
-use crate::bed::{Bed, Remembered, files};
-use crate::leases::{bundle, credentials, engine};
+use crate::bed::{Bed, Remembered, files, mount};
+use crate::leases::{bundle, credentials, engine, renewed, valid_until};
 
 /// One process of the plugin: a runtime that ends with all its tasks.
 fn process<T>(work: impl Future<Output = T>) -> T {
@@ -38,7 +38,7 @@ fn what_could_not_be_revoked_is_left_to_the_next_process() {
     process(async {
         let bundles = bed.bundles_with(Arc::clone(&memory)).await;
         for name in ["done", "owed"] {
-            files(bundles.fetch(&volume(name), None).await.unwrap());
+            files(mount(&bundles, &volume(name)).await.unwrap());
         }
         assert_eq!(postgres.issued().len(), 2);
         // The end of the process waits for what is under way.
@@ -69,23 +69,27 @@ fn what_could_not_be_revoked_is_left_to_the_next_process() {
 fn a_plugin_that_starts_renews_before_kubelet_calls() {
     let bed = Bed::new();
     let postgres = engine(&bed);
-    credentials(&bed, "app", "6s", "1h");
+    credentials(&bed, "app", "10m", "1h");
     bed.bundle("db", &bundle("app", "app"));
     let volume = bed.volume("pod", ("bundle", "db"));
     let (user, state) = process(async {
         let bundles = bed.bundles().await;
-        let (found, mounted) = files(bundles.fetch(&volume, None).await.unwrap());
+        let (found, mounted) = files(mount(&bundles, &volume).await.unwrap());
         (found["username"].clone(), mounted.state.unwrap())
     });
+    let (logins, then) = (
+        bed.asked("auth/kubernetes/login"),
+        valid_until(&postgres, &user),
+    );
     process(async {
         let bundles = bed.bundles().await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
         bundles.resume(&volume.volume_id, &state);
-        tokio::time::sleep(Duration::from_secs(14)).await;
-        assert_eq!(postgres.issued(), [user]);
+        renewed(&postgres, &user, &then);
         // What it resumed is revoked as if it had made it.
         bundles.forget(&volume.volume_id, Some(&state));
         bundles.flush(SOON).await;
         issued(&postgres, 0);
     });
-    assert_eq!(bed.asked("auth/kubernetes/login"), 1);
+    assert_eq!(bed.asked("auth/kubernetes/login"), logins);
 }

@@ -13,6 +13,9 @@ pub(crate) use envlatch_test_support::plugin::{
     refresh, shell, volume_of,
 };
 
+/// How long something may take that a pod has to start for, or to end.
+pub(crate) const SOON: Duration = Duration::from_secs(180);
+
 /// An image of `scripts/images`.
 pub(crate) const APP_WITH_LAUNCHER: &str = "envlatch.test/app-with-launcher:dev";
 
@@ -98,7 +101,7 @@ pub(crate) fn reader<'a>(namespace: &'a Namespace, name: &str) -> Pod<'a> {
 #[track_caller]
 pub(crate) fn warned(namespace: &Namespace, pod: &str, texts: &[&str]) -> String {
     let what = format!("an event about {pod} that says {texts:?}");
-    eventually(&what, Duration::from_secs(90), || {
+    eventually(&what, SOON, || {
         let begins = format!("FailedMount {pod} ");
         let told = |event: &String| {
             event.starts_with(&begins) && texts.iter().all(|text| event.contains(text))

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use envlatch_test_support::eventually;
 use serde_json::{Value, json};
 
 use crate::bed::{
-    SHELL, bundle, class, cluster, shell, volume, volume_of, volume_of_class, warned,
+    SHELL, SOON, bundle, class, cluster, shell, volume, volume_of, volume_of_class, warned,
 };
 
 /// Prints every file with its mode, owner and content.
@@ -116,7 +117,11 @@ fn a_secret_provider_class_is_mounted_as_the_vault_provider_does() {
     let path = format!(
         "/apis/secrets-store.csi.x-k8s.io/v1/namespaces/{name}/secretproviderclasspodstatuses/app-{name}-app"
     );
-    let status = cluster.request("GET", &path, &Value::Null);
+    // Nobody waits for it to be written.
+    let status = eventually("the pod status", SOON, || {
+        let (code, status) = cluster.try_request("GET", &path, &Value::Null);
+        (code == 200).then_some(status)
+    });
     assert_eq!(status["status"]["mounted"], true, "{status}");
     assert_eq!(status["status"]["objects"].as_array().unwrap().len(), 4);
 }

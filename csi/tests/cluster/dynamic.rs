@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use envlatch_test_support::{Cluster, Namespace, Pod, Postgres, eventually};
 use serde_json::json;
 
-use crate::bed::{cluster, shell, volume};
+use crate::bed::{SOON, cluster, shell, volume};
 
-/// How long the server lets a credential live without renewal, in seconds.
-const LEASE: u64 = 20;
+/// How long the server lets a credential live without renewal, in seconds: a renewal may come twelve seconds late.
+const LEASE: u64 = 36;
 
 /// The database, known to the shared Vault as `database/`.
 fn database(cluster: &Cluster) -> &'static Postgres {
@@ -67,7 +67,9 @@ fn pod<'a>(namespace: &'a Namespace, name: &str) -> Pod<'a> {
 
 /// The database user that the pod's files have now, and its password.
 fn login(pod: &Pod<'_>) -> (String, String) {
-    let script = "cd -P /mnt/secrets/..data && cat username && echo && cat password";
+    // A generation that is replaced between the steps of one look is gone for it, so a look is repeated once.
+    let script = "look() { cd -P /mnt/secrets/..data && user=$(cat username) && password=$(cat password); }; \
+        look || look && printf '%s\\n%s' \"$user\" \"$password\"";
     let output = pod.exec(&["sh", "-c", script]);
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
@@ -86,6 +88,12 @@ fn issued(database: &Postgres, namespace: &Namespace) -> BTreeSet<String> {
     users.filter(|user| user.contains(&part)).collect()
 }
 
+/// Until when the database lets a user in; empty when there is no such user.
+fn valid_until(database: &Postgres, user: &str) -> String {
+    let sql = format!("SELECT rolvaliduntil FROM pg_roles WHERE rolname = '{user}'");
+    database.query(&sql)
+}
+
 #[test]
 #[ignore = "needs the cluster"]
 fn each_pod_has_a_credential_of_its_own_for_as_long_as_it_lives() {
@@ -97,14 +105,15 @@ fn each_pod_has_a_credential_of_its_own_for_as_long_as_it_lives() {
     let (kept, revoked) = (user(stays.runs()), user(goes.runs()));
     assert_ne!(kept, revoked);
     assert_eq!(issued(database, &namespace).len(), 2);
+    let then = valid_until(database, &kept);
     goes.delete(Duration::ZERO);
-    eventually(
-        "the credential of a pod that is gone is gone",
-        Duration::from_secs(60),
-        || (!database.issued().contains(&revoked)).then_some(()),
-    );
-    // Longer than a credential lives that nobody renews; the other pod has the same account and the same role.
-    std::thread::sleep(Duration::from_secs(LEASE + 10));
+    eventually("the credential of a pod that is gone is gone", SOON, || {
+        (!database.issued().contains(&revoked)).then_some(())
+    });
+    // The other pod has the same account and the same role.
+    eventually("the other's credential is renewed", SOON, || {
+        (valid_until(database, &kept) != then).then_some(())
+    });
     assert_eq!(
         user(&stays),
         kept,
@@ -112,7 +121,7 @@ fn each_pod_has_a_credential_of_its_own_for_as_long_as_it_lives() {
     );
     assert_eq!(issued(database, &namespace), BTreeSet::from([kept.clone()]));
     stays.delete(Duration::ZERO);
-    eventually("no credential is left", Duration::from_secs(60), || {
+    eventually("no credential is left", SOON, || {
         issued(database, &namespace).is_empty().then_some(())
     });
 }
@@ -120,27 +129,33 @@ fn each_pod_has_a_credential_of_its_own_for_as_long_as_it_lives() {
 #[test]
 #[ignore = "needs the cluster"]
 fn a_program_that_connects_again_and_again_outlives_the_maximum() {
-    const MAXIMUM: u64 = 30;
+    const MAXIMUM: u64 = 54;
+    const RUN: Duration = Duration::from_secs(90);
     let cluster = cluster();
     let database = database(cluster);
     let namespace = cluster.namespace("dbmaximum");
     credentials(&namespace, LEASE, &format!("{MAXIMUM}s"));
     let pod = pod(&namespace, "app");
     pod.runs();
-    let (begin, mut users) = (Instant::now(), BTreeSet::new());
-    while begin.elapsed() < Duration::from_secs(3 * MAXIMUM) {
+    let (begin, mut users, mut refused) = (Instant::now(), BTreeSet::new(), None);
+    while begin.elapsed() < RUN {
         let (user, password) = login(&pod);
-        assert!(
-            database.accepts(&user, &password),
-            "after {:?} the file names {user}, which is gone; before, it was {users:?}",
-            begin.elapsed()
-        );
-        users.insert(user);
+        if database.accepts(&user, &password) {
+            users.insert(user);
+        } else {
+            // On a slow machine a user can end between the look at the files and the connection; at the next look there is another.
+            assert!(
+                refused.as_ref() != Some(&user),
+                "after {:?} the file names {user}, which is gone; before, it was {users:?}",
+                begin.elapsed()
+            );
+            refused = Some(user);
+        }
         std::thread::sleep(Duration::from_millis(300));
     }
-    println!("{} users in {} s", users.len(), 3 * MAXIMUM);
+    println!("{} users in {RUN:?}", users.len());
     assert!(
-        (3..=8).contains(&users.len()),
+        (2..=5).contains(&users.len()),
         "one for each maximum, but there were {users:?}"
     );
 }

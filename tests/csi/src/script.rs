@@ -79,6 +79,11 @@ impl Script {
         (turn.parse().unwrap(), volume_id.to_owned())
     }
 
+    /// Takes back what was named due, which a new process would take for news.
+    pub fn nothing_due(directory: &Path) {
+        fs::remove_file(directory.join("due")).unwrap();
+    }
+
     /// Names a volume due.
     pub fn set_due(directory: &Path, volume_id: &str) {
         let (turn, _) = Self::due(directory);
