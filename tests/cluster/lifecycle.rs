@@ -2,8 +2,12 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::Duration;
 
-use envlatch_test_support::{Cluster, pids_of};
+use envlatch_test_support::{Cluster, eventually, pids_of};
+
+/// How long the end of a process may take.
+const SOON: Duration = Duration::from_secs(120);
 
 /// Every program that `up` starts.
 const PARTS: [&str; 9] = [
@@ -54,7 +58,7 @@ impl Own {
             "wait",
             "--for=condition=Ready",
             "pod/idle",
-            "--timeout=60s",
+            "--timeout=180s",
         ]);
     }
 
@@ -118,6 +122,11 @@ fn up_heals_what_was_killed_and_down_leaves_nothing() {
     for part in PARTS {
         cluster.kill(part);
     }
+    for part in PARTS {
+        eventually(&format!("{part} to end"), SOON, || {
+            cluster.pids(part).is_empty().then_some(())
+        });
+    }
     let status = Cluster::script_for(cluster.0, &["status"]);
     let shown = String::from_utf8_lossy(&status.stdout).into_owned();
     assert_eq!(
@@ -152,7 +161,7 @@ fn what_a_crash_left_is_in_nobodys_way() {
     let pid = nix::unistd::Pid::from_raw(init);
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
     while cluster.init().is_some() {
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(20));
     }
     let status = Cluster::script_for(cluster.0, &["status"]);
     assert!(!status.status.success());

@@ -16,7 +16,7 @@ pub(crate) const SHELL: &str = "envlatch.test/shell:dev";
 const STORE: &str = "operator";
 
 /// How long anything may take; it takes a tenth of this on an idle machine.
-pub(crate) const SOON: Duration = Duration::from_secs(90);
+pub(crate) const SOON: Duration = Duration::from_secs(180);
 
 /// Longer than any reaction that must not come would take.
 pub(crate) const QUIET: Duration = Duration::from_secs(4);
@@ -184,7 +184,7 @@ impl Operator {
             chart.to_str().unwrap(),
             &namespace,
         ];
-        words.extend(["--wait", "--timeout=120s", "--take-ownership"]);
+        words.extend(["--wait", "--timeout=180s", "--take-ownership"]);
         words.extend(values.iter().map(String::as_str));
         let installed = helm(&words);
         assert!(
@@ -216,7 +216,7 @@ impl Operator {
             &self.release,
             &namespace,
             "--wait",
-            "--timeout=60s",
+            "--timeout=180s",
         ]);
         assert!(gone.status.success(), "{gone:?}");
     }

@@ -214,7 +214,7 @@ fn what_was_issued_when_the_operator_died_before_the_secret_was_written_is_what_
     assert_eq!(bed.content("db"), None);
     let issued = postgres.issued();
     broken.set(false);
-    let _operator = bed.operator("b");
+    let _operator = bed.operator("a");
     bed.until("db", "Synced");
     assert_eq!([username(&bed, "db").unwrap()], *issued);
     assert_eq!(bed.asked("database/creds/app"), 1);
@@ -224,7 +224,7 @@ fn what_was_issued_when_the_operator_died_before_the_secret_was_written_is_what_
 #[ignore = "needs Kubernetes, Vault and PostgreSQL"]
 fn what_was_issued_when_the_operator_died_before_the_journal_ends_with_its_token() {
     let bed = Bed::new();
-    bed.role("app", &json!({"token_ttl": "20s"}));
+    bed.role("app", &json!({"token_ttl": "45s"}));
     let postgres = database(&bed, "10m", "1h");
     let broken = Broken::default();
     broken.set(true);
@@ -246,7 +246,7 @@ fn what_was_issued_when_the_operator_died_before_the_journal_ends_with_its_token
         "nothing is published that is not journalled"
     );
     broken.set(false);
-    let _operator = bed.operator("b");
+    let _operator = bed.operator("a");
     bed.until("db", "Synced");
     let second = username(&bed, "db").unwrap();
     eventually("the first credential to end", SOON, || {

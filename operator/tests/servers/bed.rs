@@ -16,7 +16,10 @@ use envlatch_test_support::{
 };
 use serde_json::{Value, json};
 
-pub(crate) const SOON: Duration = Duration::from_secs(60);
+/// How long anything may take; it takes a tenth of this on an idle machine.
+pub(crate) const SOON: Duration = Duration::from_secs(120);
+/// How long a Lease lasts. A machine that is busy with other tests costs none; a flag can say otherwise.
+pub(crate) const LEASE: Duration = Duration::from_secs(15);
 pub(crate) const BUNDLES: &str = "/apis/envlatch.io/v1alpha1/namespaces/team/secretbundles";
 pub(crate) const SECRETS: &str = "/api/v1/namespaces/team/secrets";
 
@@ -142,7 +145,7 @@ impl Bed {
         assert_eq!(status, 201, "{answer}");
     }
 
-    /// Starts the operator for namespace `team`.
+    /// Starts the operator for namespace `team`. One that is started under the name of a dead one need not wait for its Lease.
     pub(crate) fn operator(&self, instance: &str) -> Operator {
         self.operator_with(instance, &[])
     }
@@ -176,8 +179,7 @@ impl Bed {
                 self.address.lock().unwrap().as_str(),
             )
             .env("ENVLATCH_KUBERNETES_TOKEN_FILE", self.token_file())
-            // Short, so that tests need not wait long for a successor; a flag can say otherwise.
-            .env("ENVLATCH_LEASE_DURATION", "5s")
+            .env("ENVLATCH_LEASE_DURATION", format!("{}s", LEASE.as_secs()))
             .stdin(Stdio::null())
             .stdout(file.try_clone().unwrap())
             .stderr(file)

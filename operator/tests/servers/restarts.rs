@@ -92,7 +92,7 @@ fn a_changed_content_restarts_each_target_once() {
     let before = stamps(&bed, "statefulsets");
     change("three");
     operator.kill();
-    let _operator = bed.operator("b");
+    let _operator = bed.operator("a");
     bed.until("app", "Synced");
     sleep(Duration::from_secs(8));
     assert_eq!(stamps(&bed, "statefulsets"), before);

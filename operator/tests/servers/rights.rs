@@ -1,9 +1,12 @@
 //! The operator with the rights that the chart gives it, and what these do not let its account do.
 
-use envlatch_test_support::{chart, helm};
+use envlatch_test_support::{chart, eventually, helm};
 use serde_json::{Value, json};
 
-use crate::bed::{BUNDLES, Bed, SECRETS, condition};
+use crate::bed::{BUNDLES, Bed, SECRETS, SOON, condition};
+
+const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/envlatch/leases";
+const STORES: &str = "/apis/envlatch.io/v1alpha1/vaultstores";
 
 /// The chart's objects for namespace `team`, but for the Deployment.
 fn install(bed: &Bed) {
@@ -52,12 +55,26 @@ fn install(bed: &Bed) {
     }
 }
 
-/// A token of the operator's own account.
+/// A token of the operator's own account. The API server hears of roles and policies a moment after it has taken them, and knows by then
+/// what the account may do.
 fn own_token(bed: &Bed) -> String {
     let request = json!({"spec": {"audiences": ["https://kubernetes.default.svc"], "expirationSeconds": 3600}});
     let path = "/api/v1/namespaces/envlatch/serviceaccounts/e-operator/token";
     let answer = bed.kubernetes.api("POST", path, &request);
-    answer["status"]["token"].as_str().unwrap().to_owned()
+    let token = answer["status"]["token"].as_str().unwrap().to_owned();
+    for path in [LEASES, STORES, SECRETS, BUNDLES] {
+        eventually(&format!("its account to list {path}"), SOON, || {
+            let (status, _) = bed.kubernetes.send_as(&token, "GET", path, &Value::Null);
+            (status == 200).then_some(())
+        });
+    }
+    let trial = format!("{SECRETS}?dryRun=All");
+    let unlabelled = json!({"metadata": {"name": "x"}});
+    eventually("the policies to hold", SOON, || {
+        let (status, _) = bed.kubernetes.send_as(&token, "POST", &trial, &unlabelled);
+        matches!(status, 403 | 422).then_some(())
+    });
+    token
 }
 
 #[test]
@@ -94,7 +111,7 @@ fn the_charts_rights_are_enough_and_no_more() {
         &json!({"metadata": {"annotations": {"envlatch.io/refresh-at": "1"}}}),
     );
     bed.until_content("app", &json!({"key": "two"}));
-    envlatch_test_support::eventually("the restart", crate::SOON, || {
+    eventually("the restart", SOON, || {
         let web = bed
             .kubernetes
             .api("GET", &format!("{deployments}/web"), &Value::Null);
@@ -209,21 +226,19 @@ fn the_charts_rights_are_enough_and_no_more() {
     // What is left when the namespace is being deleted and its Role is gone.
     let role = "/apis/rbac.authorization.k8s.io/v1/namespaces/team/roles/e-operator";
     bed.kubernetes.api("DELETE", role, &Value::Null);
+    eventually("the Role to be gone", SOON, || {
+        let (status, _) = bed.kubernetes.send_as(&token, "GET", SECRETS, &Value::Null);
+        (status == 403).then_some(())
+    });
     for finalizers in [json!(["envlatch.io/leases"]), json!([])] {
         let patch = json!({"metadata": {"finalizers": finalizers}});
-        envlatch_test_support::eventually(
-            "its own finalizer to be let through",
-            crate::SOON,
-            || {
-                let (status, _) =
-                    bed.kubernetes
-                        .send_as(&token, "PATCH", &format!("{BUNDLES}/app"), &patch);
-                (status == 200).then_some(())
-            },
-        );
+        eventually("its own finalizer to be let through", SOON, || {
+            let (status, _) =
+                bed.kubernetes
+                    .send_as(&token, "PATCH", &format!("{BUNDLES}/app"), &patch);
+            (status == 200).then_some(())
+        });
     }
-    let (status, _) = bed.kubernetes.send_as(&token, "GET", SECRETS, &Value::Null);
-    assert_eq!(status, 403, "the Role is gone");
 }
 
 #[test]
@@ -268,7 +283,7 @@ fn a_namespace_without_rights_keeps_no_other_waiting() {
         "/apis/rbac.authorization.k8s.io/v1/namespaces/later/rolebindings",
         &binding,
     );
-    envlatch_test_support::eventually("a turn of the other's", crate::SOON, || {
+    eventually("a turn of the other's", SOON, || {
         (condition(&later(), "Ready")["reason"] == "NotGranted").then_some(())
     });
 }

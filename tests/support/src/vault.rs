@@ -28,8 +28,8 @@ pub use cluster::VaultCluster;
 use config::{Listener, Storage};
 use process::Process;
 
-/// How long a server may take to answer, seal, unseal or become active. It takes one second on an idle machine.
-const READY: Duration = Duration::from_secs(60);
+/// How long a server may take to answer, seal, unseal or become active. It takes one second on an idle machine, and many start at once.
+const READY: Duration = Duration::from_secs(120);
 
 /// The file with the certificate of the server's authority.
 const CA: &str = "ca.pem";

@@ -91,18 +91,21 @@ impl<'a> Pod<'a> {
         soon(&what, || self.try_object().is_none().then_some(()));
     }
 
-    /// What its container has written so far; nothing before it has started. `container` may be empty when it has but one.
+    /// What its container has written so far; nothing before it has started. `container` may be empty when it has but one. Until kubelet
+    /// answers, as after it was started again, the log is asked for anew.
     #[track_caller]
     #[must_use]
     pub fn log(&self, container: &str) -> Vec<u8> {
         let query = format!("pods/{}/log?container={container}", self.name);
         let path = self.namespace.path(&query);
-        let answer = self.namespace.cluster.api.bytes("GET", &path, &Value::Null);
-        match answer {
-            Ok((200, log)) => log,
-            Ok((204 | 400 | 404, _not_started)) => Vec::new(),
-            other => panic!("log of {}: {other:?}", self.name),
-        }
+        let api = &self.namespace.cluster.api;
+        soon(&format!("pod {} has a log", self.name), || {
+            match api.bytes("GET", &path, &Value::Null) {
+                Ok((200, log)) => Some(log),
+                Ok((204 | 400 | 404, _not_started)) => Some(Vec::new()),
+                _ => None,
+            }
+        })
     }
 
     /// Waits until its first container has written `text`.
