@@ -55,6 +55,16 @@ pub enum StartError {
     /// The source did not start.
     #[error("{0}")]
     Source(String),
+    /// Kubelet does not want the plugin.
+    #[error(
+        "cannot register {driver} with kubelet: {reason}; kubelet looks at it again when the plugin is restarted"
+    )]
+    Refused {
+        /// Under which name.
+        driver: String,
+        /// What kubelet said.
+        reason: String,
+    },
     /// The other process is gone.
     #[error("the mounter process has ended; its last words are above")]
     MounterEnded,
