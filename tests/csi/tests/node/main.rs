@@ -13,6 +13,7 @@ mod lifecycle;
 mod processes;
 mod sanity;
 mod scale;
+mod state;
 mod takeover;
 
 use std::future::Future;
