@@ -129,3 +129,33 @@ fn a_record_that_cannot_be_read_leaves_the_old_files() {
         assert_published(&volume.target, &Script::version(2), None);
     });
 }
+
+/// The order of the names does not count: neither for what is remembered nor for who runs already.
+#[test]
+#[ignore = "needs root"]
+fn it_is_found_under_any_of_the_names() {
+    let (one, two) = (
+        ["--driver-name", DRIVER],
+        ["--driver-name", "z.example.com"],
+    );
+    let node = Node::new();
+    let plugin = node.start(PLUGIN, &[one, two].concat());
+    let volume = node.volume("secrets");
+    block_on(async {
+        node.connect(DRIVER).await.publish(&volume).await.unwrap();
+    });
+    plugin.terminate();
+    let _plugin = node.start(PLUGIN, &[two, one].concat());
+    block_on(async {
+        node.connect(DRIVER).await.publish(&volume).await.unwrap();
+    });
+    let log = node.log();
+    assert!(
+        log.last().unwrap().contains("intact=true state=1"),
+        "{log:?}"
+    );
+    assert_eq!(mounts(&state(&node)).len(), 1);
+    let output = node.run(PLUGIN, &[one, two].concat());
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(errors.contains("is running on"), "{errors}");
+}
