@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
 use crate::mounter::Mounter;
@@ -15,12 +16,22 @@ use crate::proto::registration::registration_server::Registration;
 use crate::proto::registration::{
     InfoRequest, PluginInfo, RegistrationStatus, RegistrationStatusResponse,
 };
+use crate::start::StartError;
 
-/// Whether this plugin can do its work: it is not draining, and mounting works.
+/// Whether this plugin can do its work: kubelet has not refused it, it is not draining, and mounting works.
 #[derive(Clone, Debug)]
 pub(crate) struct Readiness {
     mounter: Mounter,
     draining: Arc<AtomicBool>,
+    refusal: watch::Sender<Option<Refusal>>,
+}
+
+/// Kubelet does not want the plugin.
+#[derive(Clone, Debug)]
+struct Refusal {
+    driver: String,
+    /// Kubelet's own words.
+    reason: String,
 }
 
 /// Identity under one driver name.
@@ -34,6 +45,7 @@ pub(crate) struct RegistrationService {
     pub(crate) driver: String,
     /// The socket of the driver, as kubelet sees it.
     pub(crate) endpoint: String,
+    pub(crate) readiness: Readiness,
 }
 
 // === impl Readiness ===
@@ -43,6 +55,7 @@ impl Readiness {
         Self {
             mounter,
             draining: Arc::default(),
+            refusal: watch::Sender::new(None),
         }
     }
 
@@ -50,11 +63,33 @@ impl Readiness {
         self.draining.store(true, Ordering::SeqCst);
     }
 
+    /// Waits until kubelet refuses to register the plugin. Then it may look at it again only when the socket is made anew,
+    /// which a restart does (kubernetes, pkg/kubelet/pluginmanager/operationexecutor/operation_generator.go).
+    pub(crate) async fn refused(&self) {
+        // An error is impossible: the sender is here.
+        let _ = self.refusal.subscribe().wait_for(Option::is_some).await;
+    }
+
+    /// Whether the plugin may go on, as far as kubelet is concerned.
+    ///
+    /// # Errors
+    /// Kubelet has refused it; it ends with this error.
+    pub(crate) fn accepted(&self) -> Result<(), StartError> {
+        match &*self.refusal.borrow() {
+            Some(Refusal { driver, reason }) => Err(StartError::Refused {
+                driver: driver.clone(),
+                reason: reason.clone(),
+            }),
+            None => Ok(()),
+        }
+    }
+
     /// Tries it: the mounter makes a file system and throws it away.
     ///
     /// # Errors
     /// Why this plugin is not ready.
     pub(crate) async fn check(&self) -> Result<(), String> {
+        self.accepted().map_err(|refused| refused.to_string())?;
         if self.draining.load(Ordering::SeqCst) {
             return Err("the plugin is ending".to_owned());
         }
@@ -123,12 +158,10 @@ impl Registration for RegistrationService {
         if status.plugin_registered {
             tracing::info!(driver = self.driver, "registered with kubelet");
         } else {
-            // Kubelet tries again when the socket is made anew, which a restart of this container does.
-            tracing::error!(
-                driver = self.driver,
-                "kubelet refuses to register the plugin: {}",
-                status.error
-            );
+            self.readiness.refusal.send_replace(Some(Refusal {
+                driver: self.driver.clone(),
+                reason: status.error,
+            }));
         }
         Ok(Response::new(RegistrationStatusResponse {}))
     }

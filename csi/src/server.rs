@@ -55,6 +55,7 @@ pub(crate) async fn serve<S: Source>(
         let registration = RegistrationService {
             driver: listeners.driver,
             endpoint: listeners.endpoint.display().to_string(),
+            readiness: readiness.clone(),
         };
         let csi = server()
             .add_service(IdentityServer::new(identity).max_decoding_message_size(MAX_MESSAGE))

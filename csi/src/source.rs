@@ -48,7 +48,8 @@ pub trait Source: Send + Sync + 'static {
     /// The process ends: what can be done within the time is not left to the next one.
     fn flush(&self, within: Duration) -> impl Future<Output = ()> + Send;
 
-    /// A refresh was fetched and could not be written (no space, over budget): the old files stay. Tell the user.
+    /// A refresh could not be begun (no journal), or was fetched and could not be written (no space, over budget): the old
+    /// files stay. Tell the user.
     fn refused(
         &self,
         request: &VolumeRequest,

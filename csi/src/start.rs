@@ -19,6 +19,8 @@ use crate::mounter::{ConfineError, Features, Size, Tmpfs};
 use crate::mountinfo::MountInfo;
 use crate::settings::Settings;
 
+/// The directory of the state, in that of a driver name.
+const STATE: &str = "state";
 /// How long the processes of a plugin that was killed may take to end.
 const PREDECESSOR: Duration = Duration::from_secs(10);
 
@@ -55,6 +57,16 @@ pub enum StartError {
     /// The source did not start.
     #[error("{0}")]
     Source(String),
+    /// Kubelet does not want the plugin.
+    #[error(
+        "cannot register {driver} with kubelet: {reason}; kubelet looks at it again when the plugin is restarted"
+    )]
+    Refused {
+        /// Under which name.
+        driver: String,
+        /// What kubelet said.
+        reason: String,
+    },
     /// The other process is gone.
     #[error("the mounter process has ended; its last words are above")]
     MounterEnded,
@@ -89,7 +101,8 @@ pub(crate) struct Listeners {
 impl Prepared {
     pub(crate) fn new(settings: &Settings) -> Result<Self, StartError> {
         let kubelet = &settings.kubelet_dir;
-        let home = plugin_directory(kubelet, &settings.driver_names[0])?;
+        let table = MountInfo::open().map_err(at("open", Path::new("/proc/self/mountinfo")))?;
+        let home = home(kubelet, &settings.driver_names, &table)?;
         let lock = lock(&home)?;
         let features = Features::probe().map_err(|errno| StartError::Kernel(errno.into()))?;
         report(features);
@@ -98,7 +111,6 @@ impl Prepared {
             &kubelet.join("pods"),
         ))?;
         let pods = open_directory(&pods_path)?;
-        let table = MountInfo::open().map_err(at("open", Path::new("/proc/self/mountinfo")))?;
         let state = state(&home, settings.state_size, features, &table)?;
         let registry = kubelet.join("plugins_registry");
         make_directory(&registry)?;
@@ -200,6 +212,24 @@ fn open_directory(path: &Path) -> Result<OwnedFd, StartError> {
         .map_err(|errno| at("open the directory", path)(errno.into()))
 }
 
+/// The directory of the driver name under which an earlier plugin has left its state, and the first otherwise: what it
+/// remembers, and that it runs, does not depend on the order of the names.
+fn home(kubelet: &Path, names: &[String], table: &MountInfo) -> Result<PathBuf, StartError> {
+    let mounts = table
+        .read()
+        .map_err(at("look what is mounted below", kubelet))?;
+    let has_state = |name: &&String| {
+        let state = fs::canonicalize(kubelet.join("plugins").join(name).join(STATE));
+        let is_it = |state: &Path| {
+            let mut mounts = mounts.iter();
+            mounts.any(|mount| mount.is_ours() && Path::new(&mount.point) == state)
+        };
+        state.is_ok_and(|state| is_it(&state))
+    };
+    let name = names.iter().find(has_state).unwrap_or(&names[0]);
+    plugin_directory(kubelet, name)
+}
+
 fn lock(home: &Path) -> Result<OwnedFd, StartError> {
     let path = home.join("lock");
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -225,7 +255,7 @@ fn state(
     features: Features,
     table: &MountInfo,
 ) -> Result<OwnedFd, StartError> {
-    let path = home.join("state");
+    let path = home.join(STATE);
     make_directory(&path)?;
     let canonical = fs::canonicalize(&path).map_err(at("find", &path))?;
     let mounts = table.read().map_err(at("look what is mounted on", &path))?;

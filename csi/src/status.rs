@@ -39,11 +39,19 @@ fn code(errno: Errno) -> Code {
 
 impl From<Failure> for SourceError {
     fn from(failure: Failure) -> Self {
+        // The path that kubelet sent, which was well formed, leads elsewhere.
+        let astray = matches!(
+            (failure.step, failure.errno),
+            (
+                Step::OpenParent | Step::Inspect | Step::Unmount,
+                Errno::LOOP | Errno::NOTDIR | Errno::XDEV
+            )
+        );
         let remedy = match (failure.step, failure.errno) {
-            (Step::OpenParent, Errno::NOENT) => "; the pod is gone, or --kubelet-dir is wrong",
-            (Step::OpenParent, Errno::LOOP | Errno::XDEV) => {
-                "; kubelet's directory of pods holds a link or a mount where kubelet makes none"
+            _ if astray => {
+                "; target_path leads through a link, a file or a mount where kubelet makes a directory; remove that"
             }
+            (Step::OpenParent, Errno::NOENT) => "; the pod is gone, or --kubelet-dir is wrong",
             (Step::MakeFileSystem | Step::Attach, Errno::PERM) => {
                 "; the plugin's container must be privileged"
             }
@@ -53,7 +61,11 @@ impl From<Failure> for SourceError {
             _ => "",
         };
         Self {
-            code: code(failure.errno),
+            code: if astray {
+                Code::InvalidArgument
+            } else {
+                code(failure.errno)
+            },
             reason: "MountFailed",
             message: format!("{failure}{remedy}"),
         }

@@ -54,7 +54,7 @@ pub(crate) struct Worker {
 // === impl Worker ===
 
 impl Worker {
-    /// Serves until SIGTERM or SIGINT, or until the mounter is gone.
+    /// Serves until SIGTERM or SIGINT, or until kubelet refuses the plugin or the mounter is gone.
     pub(crate) async fn run<S: Source>(
         self,
         build: impl FnOnce(Context<'_>) -> Result<S, String>,
@@ -104,11 +104,11 @@ impl Worker {
             drained = drain(settings, &readiness, &stop) => drained.map_err(worker("handle signals"))?,
         }
         volumes.source.flush(FLUSH).await;
-        Ok(())
+        readiness.accepted()
     }
 }
 
-/// Waits for a signal, then lets the calls that run end. A mount that waits for its server is left to kubelet's next
+/// Waits for a signal or for kubelet's refusal, then lets the calls that run end. A mount that waits for its server is left to kubelet's next
 /// call; it is safe to end at any moment.
 async fn drain(
     settings: &Settings,
@@ -120,6 +120,7 @@ async fn drain(
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        () = readiness.refused() => {}
     }
     tracing::info!("ending");
     readiness.drain();

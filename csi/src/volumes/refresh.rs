@@ -32,16 +32,19 @@ impl<S: Source> Volumes<S> {
         root: OwnedFd,
         interrupt: &Notify,
     ) -> Result<(), Status> {
-        let record = self.record(&wanted.request.volume_id)?;
-        if let Some(record) = &record
-            && record.arguments != wanted.arguments
-        {
-            return Err(Status::already_exists(
-                "VolumeChanged: the volume is mounted for other arguments; delete the pod to have it mounted anew",
-            ));
-        }
         let begin = Instant::now();
-        let renewed = self.renew(wanted, record, root, interrupt).await;
+        let renewed = match self.record(&wanted.request.volume_id) {
+            Ok(Some(record)) if record.arguments != wanted.arguments => {
+                return Err(Status::already_exists(
+                    "VolumeChanged: the volume is mounted for other arguments; delete the pod to have it mounted anew",
+                ));
+            }
+            Ok(record) => self.renew(wanted, record, root, interrupt).await,
+            Err(error) => {
+                self.source.refused(&wanted.request, &error).await;
+                Err(error)
+            }
+        };
         let outcome = *renewed.as_ref().unwrap_or(&"failed");
         self.metrics.refreshed(outcome, begin.elapsed());
         if let Err(error) = renewed {

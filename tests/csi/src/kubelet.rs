@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -108,6 +108,7 @@ impl Node {
         fs::create_dir(node.script()).unwrap();
         fs::write(node.script().join("log"), "").unwrap();
         chown(node.script().join("log"), Some(65532), Some(65532)).unwrap();
+        fs::write(node.messages_file(), "").unwrap();
         Script::version(1).write(&node.script());
         node
     }
@@ -136,6 +137,16 @@ impl Node {
         log.lines().map(str::to_owned).collect()
     }
 
+    /// What the plugins that were started have printed.
+    #[must_use]
+    pub fn messages(&self) -> String {
+        fs::read_to_string(self.messages_file()).unwrap()
+    }
+
+    fn messages_file(&self) -> PathBuf {
+        self.script().join("messages")
+    }
+
     /// Where kubelet finds the plugin under the name `driver`.
     #[must_use]
     pub fn registration(&self, driver: &str) -> PathBuf {
@@ -152,7 +163,12 @@ impl Node {
     /// Starts the plugin and waits until it serves.
     #[must_use]
     pub fn start(&self, plugin: &str, arguments: &[&str]) -> Plugin {
-        let child = self.command(plugin, arguments).spawn().unwrap();
+        let messages = File::options().append(true).open(self.messages_file());
+        let child = self
+            .command(plugin, arguments)
+            .stderr(messages.unwrap())
+            .spawn()
+            .unwrap();
         let mounter = child_of(child.id());
         Plugin { child, mounter }
     }
@@ -227,6 +243,15 @@ impl Node {
     }
 }
 
+impl Drop for Node {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let messages = fs::read_to_string(self.messages_file());
+            eprintln!("{}", messages.unwrap_or_default());
+        }
+    }
+}
+
 impl Default for Node {
     fn default() -> Self {
         Self::new()
@@ -268,17 +293,26 @@ impl Plugin {
 
     /// Sends SIGTERM and gives the exit code.
     pub fn terminate(mut self) -> Option<i32> {
-        let pid = nix::unistd::Pid::from_raw(self.worker());
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
-        let status = self.child.wait().unwrap();
-        self.wait_gone();
-        status.code()
+        self.begin_to_end();
+        self.wait_gone()
     }
 
-    /// Waits until both processes are gone.
-    pub fn wait_gone(&mut self) {
+    /// Sends SIGTERM.
+    pub fn begin_to_end(&self) {
+        let pid = nix::unistd::Pid::from_raw(self.worker());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    }
+
+    /// Waits until both processes are gone, and gives the exit code.
+    pub fn wait_gone(&mut self) -> Option<i32> {
         let begin = Instant::now();
-        self.child.wait().unwrap();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(begin.elapsed() < DEADLINE, "the worker does not end");
+            std::thread::sleep(Duration::from_millis(1));
+        };
         while alive(self.mounter) {
             assert!(
                 begin.elapsed() < DEADLINE,
@@ -286,6 +320,7 @@ impl Plugin {
             );
             std::thread::sleep(Duration::from_millis(1));
         }
+        status.code()
     }
 }
 

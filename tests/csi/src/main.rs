@@ -76,7 +76,11 @@ impl Source for Scripted {
             text(mounted.and_then(|mounted| mounted.abandoned.as_ref())),
             request.tokens.keys().collect::<Vec<_>>(),
         ));
-        let script = Script::read(&self.directory);
+        let mut script = Script::read(&self.directory);
+        while script.held {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            script = Script::read(&self.directory);
+        }
         tokio::time::sleep(Duration::from_millis(script.delay_ms)).await;
         if let Some((code, message)) = script.fail {
             return Err(SourceError {

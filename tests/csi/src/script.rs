@@ -15,6 +15,8 @@ pub struct Script {
     pub files: BTreeMap<String, (String, Option<i64>)>,
     /// How long the server takes.
     pub delay_ms: u64,
+    /// The server does not answer before a script without this is written, which counts then.
+    pub held: bool,
     /// A gRPC code and a message, instead of files.
     pub fail: Option<(i32, String)>,
 }
@@ -53,6 +55,15 @@ impl Script {
     pub fn fail(code: tonic::Code, message: &str) -> Self {
         Self {
             fail: Some((code.into(), message.to_owned())),
+            ..Self::default()
+        }
+    }
+
+    /// A server that is waited for.
+    #[must_use]
+    pub fn held() -> Self {
+        Self {
+            held: true,
             ..Self::default()
         }
     }

@@ -12,15 +12,22 @@ use envlatch_csi_tests::volume::{
 use envlatch_csi_tests::{Node, Plugin};
 use envlatch_test_support::executable;
 use nix::libc;
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch, apply_filter};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompFilter, SeccompRule, TargetArch, apply_filter,
+};
 use tonic::Code;
 
 use crate::{DRIVER, PLUGIN, block_on, start};
 
 /// From now on this thread, and what it starts, gets `errno` from `call`.
 pub(crate) fn refuse(call: libc::c_long, errno: i32) {
+    refuse_when(call, Vec::new(), errno);
+}
+
+/// The same for the calls that one of `rules` is about; without any, for all.
+pub(crate) fn refuse_when(call: libc::c_long, rules: Vec<SeccompRule>, errno: i32) {
     let filter = SeccompFilter::new(
-        BTreeMap::from([(call, Vec::new())]),
+        BTreeMap::from([(call, rules)]),
         SeccompAction::Allow,
         SeccompAction::Errno(errno.cast_unsigned()),
         TargetArch::try_from(std::env::consts::ARCH).unwrap(),

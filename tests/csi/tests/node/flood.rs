@@ -1,6 +1,8 @@
 //! Callers that send too much, the wrong thing, or nothing: they get an error, and everybody else is served.
 
+use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
 
 use envlatch_csi::proto::csi::NodeGetInfoRequest;
@@ -54,4 +56,34 @@ fn too_much_is_refused_and_the_service_stays() {
         assert_published(&volume.target, &Script::version(1), None);
     });
     drop(silent);
+}
+
+/// A part of the way to the target that is a link, as kubelet makes none: nothing is done where it leads.
+#[test]
+#[ignore = "needs root"]
+fn a_target_behind_a_link_is_refused() {
+    let node = Node::new();
+    let _plugin = start(&node);
+    block_on(async {
+        let call = node.connect(DRIVER).await;
+        let other = node.volume("secrets");
+        call.publish(&other).await.unwrap();
+        // From the mount point up to the directory of the pod.
+        for depth in 0..5 {
+            let volume = node.volume("secrets");
+            let part = volume.target.ancestors().nth(depth).unwrap();
+            if part.exists() {
+                fs::remove_dir_all(part).unwrap();
+            }
+            symlink(other.target.ancestors().nth(depth).unwrap(), part).unwrap();
+            for status in [call.publish(&volume).await, call.unpublish(&volume).await] {
+                let status = status.unwrap_err();
+                assert_eq!(status.code(), Code::InvalidArgument, "{depth}: {status}");
+                let text = "target_path leads through a link";
+                assert!(status.message().contains(text), "{depth}: {status}");
+            }
+            assert_published(&other.target, &Script::version(1), None);
+        }
+        assert_eq!(node.log().len(), 1, "{:?}", node.log());
+    });
 }

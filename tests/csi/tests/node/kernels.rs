@@ -6,9 +6,14 @@ use envlatch_csi_tests::Node;
 use envlatch_csi_tests::script::Script;
 use envlatch_csi_tests::volume::{assert_gone, assert_published, mounts};
 use nix::libc;
+use seccompiler::{SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompRule};
 
-use crate::errors::refuse;
+use crate::errors::{refuse, refuse_when};
 use crate::{DRIVER, block_on, start};
+
+/// What a plugin says at its start.
+const READ_ONLY: &str = "cannot make a mount read-only by itself (Linux 5.12 can)";
+const NOSWAP: &str = "cannot keep a tmpfs out of swap (Linux 6.3 can)";
 
 /// From now on this thread, and what it starts, has a kernel without `call`.
 fn without(call: libc::c_long) {
@@ -41,6 +46,30 @@ fn without_mount_setattr_the_mount_stays_writable_on_the_node() {
     lives(&node, |target| {
         assert!(mounts(target)[0].starts_with("rw,"))
     });
+    let messages = node.messages();
+    assert!(messages.contains(READ_ONLY), "{messages}");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn without_noswap_a_volume_is_mounted_and_the_danger_named() {
+    let node = Node::new();
+    without_flags_of_file_systems();
+    lives(&node, |target| {
+        assert!(!mounts(target)[0].contains("noswap"))
+    });
+    let messages = node.messages();
+    assert!(messages.contains(NOSWAP), "{messages}");
+    assert!(!messages.contains(READ_ONLY), "{messages}");
+}
+
+/// From now on no file system knows a flag (`fsconfig(2)`, `FSCONFIG_SET_FLAG`); the plugin uses none but "noswap".
+fn without_flags_of_file_systems() {
+    let (command, set_flag) = (1, 0);
+    let condition =
+        SeccompCondition::new(command, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, set_flag);
+    let rule = SeccompRule::new(vec![condition.unwrap()]).unwrap();
+    refuse_when(libc::SYS_fsconfig, vec![rule], libc::EINVAL);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod budgets;
+mod ending;
 mod errors;
 mod flood;
 mod hostile;
@@ -12,6 +13,7 @@ mod lifecycle;
 mod processes;
 mod sanity;
 mod scale;
+mod state;
 mod takeover;
 
 use std::future::Future;

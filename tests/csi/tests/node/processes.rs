@@ -12,6 +12,7 @@ use envlatch_csi::proto::registration::InfoRequest;
 use envlatch_csi::proto::registration::registration_client::RegistrationClient;
 use envlatch_csi_tests::{Call, Node};
 use envlatch_test_support::free_port;
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 use crate::{DRIVER, PLUGIN, block_on, start};
 
@@ -179,7 +180,7 @@ fn a_second_plugin_does_not_start() {
 
 #[test]
 #[ignore = "needs root"]
-fn probes_and_metrics_are_served() {
+fn metrics_are_served() {
     let node = Node::new();
     let address = format!("127.0.0.1:{}", free_port("127.0.0.1"));
     let _plugin = node.start(PLUGIN, &["--metrics-address", &address]);
@@ -189,21 +190,7 @@ fn probes_and_metrics_are_served() {
         call.publish(&volume).await.unwrap();
         call.publish(&volume).await.unwrap();
     });
-    let get = |path: &str| {
-        let mut stream = TcpStream::connect(&address).unwrap();
-        write!(stream, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
-    };
-    for path in ["/healthz", "/readyz"] {
-        assert!(
-            get(path).starts_with("HTTP/1.0 200"),
-            "{path}: {}",
-            get(path)
-        );
-    }
-    let metrics = get("/metrics");
+    let metrics = get(&address, "/metrics");
     for line in [
         "envlatch_csi_call_duration_seconds_count{method=\"NodePublishVolume\",code=\"Ok\"} 2",
         "envlatch_csi_mount_duration_seconds_count{code=\"Ok\"} 1",
@@ -212,4 +199,50 @@ fn probes_and_metrics_are_served() {
     ] {
         assert!(metrics.contains(line), "{line} is missing from:\n{metrics}");
     }
+}
+
+/// Without a descriptor the mounter can make no file system, and so it is with any other cause.
+#[test]
+#[ignore = "needs root"]
+fn readiness_tells_whether_mounting_works() {
+    let node = Node::new();
+    let address = format!("127.0.0.1:{}", free_port("127.0.0.1"));
+    let plugin = node.start(PLUGIN, &["--metrics-address", &address]);
+    let limit = |limit: Rlimit| prlimit(Pid::from_raw(plugin.mounter), Resource::Nofile, limit);
+    block_on(async {
+        let mut call = node.connect(DRIVER).await;
+        assert_says(&address, "/readyz", 200, "ok");
+        let none = Rlimit {
+            current: Some(0),
+            ..getrlimit(Resource::Nofile)
+        };
+        let before = limit(none).unwrap();
+        assert!(!call.probe().await.unwrap());
+        let cause = "cannot make the file system: Too many open files";
+        assert_says(&address, "/readyz", 503, cause);
+        // A restart is no remedy.
+        assert_says(&address, "/healthz", 200, "ok");
+        limit(before).unwrap();
+        assert!(call.probe().await.unwrap());
+        assert_says(&address, "/readyz", 200, "ok");
+    });
+}
+
+/// Asserts what is answered at `path`.
+pub(crate) fn assert_says(address: &str, path: &str, status: u16, text: &str) {
+    let answer = get(address, path);
+    let status = format!("HTTP/1.0 {status} ");
+    assert!(
+        answer.starts_with(&status) && answer.contains(text),
+        "{path}: {answer}"
+    );
+}
+
+/// What is answered at `path`, with its head.
+pub(crate) fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }
