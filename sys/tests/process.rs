@@ -43,6 +43,13 @@ fn next_event(pid: i32) -> ExitStatus {
     }
 }
 
+/// A thread that was joined may still be listed for a moment.
+fn wait_until_alone() {
+    while fs::read_dir("/proc/self/task").unwrap().count() > 1 {
+        sleep(Duration::from_millis(1));
+    }
+}
+
 fn a_child_ends_as_it_likes() {
     let pid = child(|| std::process::exit(7));
     assert_eq!(next_event(pid).code(), Some(7));
@@ -55,6 +62,7 @@ fn with_another_thread_there_is_no_fork_alone() {
     assert_eq!(error, "cannot fork: another thread is running");
     drop(done);
     thread.join().unwrap().unwrap_err();
+    wait_until_alone();
     match fork_alone().unwrap() {
         Side::Child => std::process::exit(7),
         Side::Parent(pid) => assert_eq!(next_event(pid).code(), Some(7)),
@@ -89,6 +97,7 @@ fn with_another_thread_the_environment_is_left_alone() {
     assert!(before.iter().any(|byte| *byte != 0), "cargo sets variables");
     drop(done);
     assert!(thread.join().unwrap().is_err());
+    wait_until_alone();
 }
 
 fn the_environment_is_wiped() {

@@ -1,10 +1,10 @@
 //! Directories of files: which generation, which files, which names.
 
 use std::fs;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
-use envlatch_test_support::{CsiVolume, Program, TempDir, refuse_call};
+use envlatch_test_support::{CsiVolume, Finished, Program, TempDir, refuse_call};
 use nix::libc::SYS_openat2;
 use nix::sys::stat::Mode;
 
@@ -213,26 +213,38 @@ fn l14_a_swap_never_mixes_generations() {
     let mut volume = CsiVolume::new(&pairs);
     let path = volume.path().to_owned();
     let ended = AtomicBool::new(false);
+    let swaps = AtomicU32::new(0);
     let mut seen = std::collections::BTreeSet::new();
     std::thread::scope(|scope| {
-        let swapping = scope.spawn(|| {
-            let mut number = 0;
+        scope.spawn(|| {
             while !ended.load(Ordering::Relaxed) {
-                number += 1;
-                let files = generation(number);
+                let files = generation(1 + swaps.fetch_add(1, Ordering::Relaxed));
                 let pairs: Vec<(&str, &[u8])> = files
                     .iter()
                     .map(|(name, value)| (name.as_str(), value.as_slice()))
                     .collect();
                 volume.swap(&pairs);
             }
-            number
         });
-        for _start in 0..200 {
-            let report = run(&["--dir", path.to_str().unwrap()])
-                .run()
-                .success()
-                .report();
+        // Also when a start fails, or the swaps would never end.
+        let _end = OnDrop(&ended);
+        let start = Instant::now();
+        // Too few generations would prove nothing.
+        for starts in 0.. {
+            let swaps = swaps.load(Ordering::Relaxed);
+            if starts >= 200 && swaps > 200 && seen.len() > 20 {
+                break;
+            }
+            assert!(
+                start.elapsed() < Duration::from_secs(300),
+                "{starts} starts, {swaps} swaps, {} generations seen",
+                seen.len()
+            );
+            let finished = run(&["--dir", path.to_str().unwrap()]).run();
+            if held_up(&finished) {
+                continue;
+            }
+            let report = finished.success().report();
             let values: Vec<_> = (0..20)
                 .map(|file| report.env(&format!("F{file}")).unwrap().to_owned())
                 .collect();
@@ -242,14 +254,22 @@ fn l14_a_swap_never_mixes_generations() {
             );
             seen.insert(values[0].clone());
         }
-        ended.store(true, Ordering::Relaxed);
-        let swaps = swapping.join().unwrap();
-        assert!(
-            swaps > 200 && seen.len() > 20,
-            "{swaps} swaps, {} generations seen: too few to prove anything",
-            seen.len()
-        );
     });
+}
+
+/// Whether a start was given up because the volume was never the same for long, as one is that was stopped for seconds in
+/// the middle of it.
+fn held_up(finished: &Finished) -> bool {
+    finished.code == Some(66) && finished.stderr_text().contains("kept being replaced")
+}
+
+/// Set when it goes, also by a panic.
+struct OnDrop<'a>(&'a AtomicBool);
+
+impl Drop for OnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// What `openat2` does in one call is done step by step where a seccomp profile refuses it.
@@ -357,7 +377,7 @@ fn a_start_does_not_wait_for_anything() {
     let secrets = directory(&[]);
     nix::unistd::mkfifo(&secrets.path().join("FIFO"), Mode::S_IRWXU).unwrap();
     with(&secrets, &[])
-        .deadline(Duration::from_secs(5))
+        .deadline(Duration::from_secs(20))
         .run()
         .expect_code(65)
         .stderr_has("FIFO: is a fifo, not a regular file");

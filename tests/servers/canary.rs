@@ -33,7 +33,7 @@ fn no_output_holds_a_value() {
                 "--log-format",
                 format,
                 "--timeout",
-                "3s",
+                "20s",
             ],
         )
         .env("ENVLATCH_TERMINATION_LOG", &last_words)

@@ -15,9 +15,13 @@ mod stay;
 mod writes;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use envlatch_test_support::{Program, Vault, launcher_at, test_child};
 use serde_json::json;
+
+/// Far more than anything here takes, also on a busy machine.
+const SOON: Duration = Duration::from_secs(60);
 
 /// `envlatch run`, told where `vault` is, with a child that reports what it was given.
 fn run(vault: &Vault, options: &[&str]) -> Program {

@@ -10,16 +10,18 @@ use envlatch_test_support::{
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::unique;
-
-/// Far more than anything here takes, also on a busy machine.
-const SOON: Duration = Duration::from_secs(60);
+use crate::{SOON, unique};
 
 /// Prints what it was given, and each SIGHUP; ends at SIGTERM.
 const PRINTS: &str = "trap 'echo hup' HUP; trap 'echo bye; exit 0' TERM; echo \"value $VALUE\"; while :; do sleep 0.05; done";
 
 /// The launcher with a login of its own, acting at once, beside a shell that prints.
 fn stays(vault: &Vault, options: &[&str]) -> Program {
+    stays_with_token_of("1h", vault, options)
+}
+
+/// The same with a token that lives for `ttl` without renewal.
+fn stays_with_token_of(ttl: &str, vault: &Vault, options: &[&str]) -> Program {
     let mount = unique("approle");
     let policy = unique("stays");
     vault.policy(
@@ -31,7 +33,7 @@ fn stays(vault: &Vault, options: &[&str]) -> Program {
         &format!("sys/auth/{mount}"),
         &json!({"type": "approle"}),
     );
-    let role = json!({"token_policies": [policy], "token_ttl": "4s", "token_max_ttl": "1h"});
+    let role = json!({"token_policies": [policy], "token_ttl": ttl, "token_max_ttl": "1h"});
     vault.api("POST", &format!("auth/{mount}/role/app"), &role);
     let role_id = vault.api(
         "GET",
@@ -88,6 +90,13 @@ fn count(vault: &Vault, wanted: impl Fn(&str) -> bool) -> usize {
         .count()
 }
 
+/// The launcher does not wait for the answer for long.
+fn one_token_is_revoked(vault: &Vault) {
+    eventually("the revocation of one token", SOON, || {
+        (count(vault, |path| path == "auth/token/revoke-self") == 1).then_some(())
+    });
+}
+
 fn put(vault: &Vault, value: &str) {
     vault.put_kv2("app", &json!({"k": value}));
 }
@@ -97,7 +106,10 @@ fn put(vault: &Vault, value: &str) {
 fn a_sealed_server_is_said_once_and_caught_up_with() {
     let vault = Vault::dev();
     put(&vault, "one");
-    let mut running = stays(&vault, &["--timeout", "1s"])
+    // A failure is told after three requests. One that is left unanswered while the server is being sealed is given up.
+    let mut running = stays(&vault, &[])
+        .env("VAULT_CLIENT_TIMEOUT", "10s")
+        .env("VAULT_MAX_RETRIES", "2")
         .env("VALUE", "vault:secret/data/app#k")
         .spawn();
     running.wait_for_stdout("value one");
@@ -146,20 +158,22 @@ fn a_new_version_is_noticed_and_the_same_values_are_not() {
 fn one_login_lasts_as_long_as_the_program() {
     let vault = Vault::dev();
     put(&vault, "one");
-    let mut running = stays(&vault, &[])
+    let mut running = stays_with_token_of("15s", &vault, &[])
         .env("VALUE", "vault:secret/data/app#k")
         .spawn();
     running.wait_for_stdout("value one");
-    // Twice as long as the token lives without renewal.
-    std::thread::sleep(Duration::from_secs(8));
-    let logins = || count(&vault, |path| path.ends_with("/login"));
-    assert_eq!(logins(), 1);
-    assert!(count(&vault, |path| path == "auth/token/renew-self") >= 2);
-    assert!(count(&vault, |path| path == "secret/data/app") >= 5);
+    // Longer than the token lives without renewal.
+    std::thread::sleep(Duration::from_secs(16));
+    eventually("a renewal and several reads", SOON, || {
+        let renewals = count(&vault, |path| path == "auth/token/renew-self");
+        let reads = count(&vault, |path| path == "secret/data/app");
+        (renewals >= 1 && reads >= 5).then_some(())
+    });
+    assert_eq!(count(&vault, |path| path.ends_with("/login")), 1);
     assert_eq!(count(&vault, |path| path == "auth/token/revoke-self"), 0);
     running.kill(Signal::SIGTERM);
     running.wait_within(SOON).success().silent();
-    assert_eq!(count(&vault, |path| path == "auth/token/revoke-self"), 1);
+    one_token_is_revoked(&vault);
 }
 
 #[test]
@@ -205,10 +219,11 @@ fn a_certificate_is_replaced_before_it_expires() {
     let mut running = stays(&vault, &[]).env("VALUE", reference).spawn();
     running.wait_for_stdout("value ");
     eventually("another certificate", SOON, || {
-        (values(&running).len() == 2).then_some(())
+        (values(&running).len() >= 2).then_some(())
     });
+    // After two thirds of what is left of 6 seconds once the server and the launcher have cut it to whole ones.
     assert!(
-        start.elapsed() > Duration::from_secs(3),
+        start.elapsed() > Duration::from_secs(2),
         "{:?}",
         start.elapsed()
     );
@@ -286,5 +301,5 @@ fn a_wrapped_secret_id_serves_every_start() {
     assert_eq!(count(&vault, |path| path.ends_with("/login")), 1);
     running.kill(Signal::SIGTERM);
     running.wait_within(SOON).success().silent();
-    assert_eq!(count(&vault, |path| path == "auth/token/revoke-self"), 1);
+    one_token_is_revoked(&vault);
 }

@@ -51,7 +51,7 @@ fn nothing_is_started_with_the_code_of_a_plain_start() {
 fn a_program_that_ignores_sigterm_ends_within_the_grace() {
     let mut running = child(
         &["--grace", "300ms"],
-        &["ignore", "15", "print", "ready", "sleep", "60000"],
+        &["ignore", "15", "print", "ready", "sleep", "600000"],
     )
     .spawn();
     running.wait_for_stdout("ready");
@@ -74,7 +74,7 @@ fn a_program_that_heard_sigterm_takes_its_time() {
 
 #[test]
 fn the_program_ends_with_a_launcher_that_is_killed() {
-    let mut running = child(&[], &["print", "ready", "sleep", "60000"]).spawn();
+    let mut running = child(&[], &["print", "ready", "sleep", "600000"]).spawn();
     running.wait_for_stdout("ready");
     let program = children(running.pid().as_raw())[0];
     running.kill(Signal::SIGKILL);
@@ -91,5 +91,6 @@ fn sigterm_during_the_start_ends_it() {
     let mut running = waiting("exit").spawn();
     running.wait_for_stderr("trying again");
     running.kill(Signal::SIGTERM);
-    running.wait_within(Duration::from_secs(5)).expect_code(143);
+    let at_once = Duration::from_secs(20);
+    running.wait_within(at_once).expect_code(143);
 }

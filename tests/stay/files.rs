@@ -89,9 +89,9 @@ fn the_launcher_ends_for_somebody_else_to_start_it() {
 fn a_program_that_ignores_sigterm_is_killed_after_the_grace() {
     let mut volume = CsiVolume::new(&[("VALUE", b"one")]);
     let path = volume.path().to_str().unwrap().to_owned();
-    let words = ["trap", "15", "print", "ready", "sleep", "60000"];
+    let words = ["trap", "15", "print", "ready", "sleep", "600000"];
     let mut running = child(
-        &["--dir", &path, "--on-change", "exit", "--grace", "300ms"],
+        &["--dir", &path, "--on-change", "exit", "--grace", "5s"],
         &words,
     )
     .spawn();
@@ -223,8 +223,10 @@ fn the_splay_is_waited_for() {
 #[test]
 fn sigterm_cancels_a_restart() {
     let mut volume = CsiVolume::new(&[("VALUE", b"one")]);
-    let script = "trap 'echo asked; sleep 1; exit 7' TERM; echo \"value $VALUE\"; while :; do sleep 0.02; done";
-    let mut running = shell(&["--dir", volume.path().to_str().unwrap()], script).spawn();
+    // Ends when it is asked again.
+    let script = "n=0; trap 'n=$((n+1)); echo asked' TERM; echo \"value $VALUE\"; while [ $n -lt 2 ]; do sleep 0.02; done; exit 7";
+    let options = ["--dir", volume.path().to_str().unwrap(), "--grace", "60s"];
+    let mut running = shell(&options, script).spawn();
     running.wait_for_stdout("value one");
     volume.swap(&[("VALUE", b"two")]);
     running.wait_for_stdout("asked");
@@ -281,7 +283,8 @@ fn a_thousand_rotations() {
             std::thread::sleep(Duration::from_micros(500));
         }
         if number == 10 {
-            // Once the last worker has gone.
+            let program_alone = || (crate::children(launcher).len() == 1).then_some(());
+            envlatch_test_support::eventually("the worker to be gone", SOON, program_alone);
             std::thread::sleep(A_WHILE);
             before = descriptors();
         }

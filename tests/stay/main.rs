@@ -16,7 +16,7 @@ use std::time::Duration;
 use envlatch_test_support::{Program, launcher_at, test_child};
 
 /// Far more than anything here takes, also on a busy machine.
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 fn envlatch() -> Program {
     launcher_at(env!("CARGO_BIN_EXE_envlatch")).env("PATH", "/usr/bin:/bin")

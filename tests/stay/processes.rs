@@ -33,15 +33,17 @@ fn orphans_are_reaped() {
 
 #[test]
 fn orphans_are_adopted_without_being_process_1() {
-    let script = "(exec sleep 60) & echo $!; exec sleep 61";
-    let mut running = shell(
-        &[],
-        &format!("sh -c '{script}' & sleep 0.2; kill -9 $!; echo ready; sleep 60"),
-    )
-    .spawn();
-    running.wait_for_stdout("ready");
-    let output = String::from_utf8(running.stdout_so_far()).unwrap();
-    let orphan: i32 = output.lines().next().unwrap().parse().unwrap();
+    let parent = "sleep 600 & echo orphan $!; exec sleep 601";
+    let script = format!("sh -c '{parent}' & echo parent $!; exec sleep 602");
+    let mut running = shell(&[], &script).spawn();
+    let mut process = |what: &str| -> i32 {
+        running.wait_for_stdout(what);
+        let output = String::from_utf8(running.stdout_so_far()).unwrap();
+        let pid = output.lines().find_map(|line| line.strip_prefix(what));
+        pid.unwrap().trim().parse().unwrap()
+    };
+    let (parent, orphan) = (process("parent"), process("orphan"));
+    envlatch_sys::process::send(parent, 9).unwrap();
     let launcher = running.pid().as_raw();
     eventually(
         "the orphan to have the launcher as its parent",

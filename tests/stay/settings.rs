@@ -1,10 +1,8 @@
 //! The settings of staying, and those of the peers that mean it.
 
-use std::time::Duration;
-
 use envlatch_test_support::{CsiVolume, test_child};
 
-use crate::envlatch;
+use crate::{SOON, envlatch};
 
 /// The process id of the launcher and the parent of the program: the same process when it stays.
 fn stays(variables: &[(&str, &str)], options: &[&str]) -> bool {
@@ -19,10 +17,7 @@ fn stays(variables: &[(&str, &str)], options: &[&str]) -> bool {
     }
     let running = program.spawn();
     let pid = running.pid().as_raw();
-    let report = running
-        .wait_within(Duration::from_secs(20))
-        .success()
-        .report();
+    let report = running.wait_within(SOON).success().report();
     assert!(report.pid == pid || report.ppid == pid);
     report.ppid == pid
 }
@@ -124,5 +119,5 @@ fn a_peers_daemon_does_not_watch_values() {
         .spawn();
     running.wait_for_stdout("ready");
     volume.swap(&[("A", b"2")]);
-    running.wait_within(Duration::from_secs(20)).success();
+    running.wait_within(SOON).success();
 }

@@ -6,7 +6,10 @@ use envlatch_test_support::{Postgres, Program, Vault, eventually, launcher_at};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use super::{PRINTS, SOON, count, put, stays, values};
+use super::{PRINTS, count, put, stays, stays_with_token_of, values};
+use crate::SOON;
+
+const USER: &str = "vault:database/creds/app#username";
 
 /// A Vault with a database whose role issues users.
 struct Database {
@@ -41,7 +44,7 @@ impl Database {
 
     /// A program that prints the user that it was given.
     fn program(&self, options: &[&str]) -> Program {
-        stays(&self.vault, options).env("VALUE", "vault:database/creds/app#username")
+        stays(&self.vault, options).env("VALUE", USER)
     }
 
     /// The same beside a value that `put` changes.
@@ -50,14 +53,19 @@ impl Database {
         self.program(&[]).env("OTHER", "vault:secret/data/app#k")
     }
 
+    /// A program whose launcher has a token that lives for `ttl` without renewal.
+    fn program_with_token_of(&self, ttl: &str) -> Program {
+        stays_with_token_of(ttl, &self.vault, &[]).env("VALUE", USER)
+    }
+
     /// The same with a token that was given to the launcher.
-    fn program_with_token(&self, token: &str, options: &[&str]) -> Program {
+    fn program_with_given_token(&self, token: &str, options: &[&str]) -> Program {
         launcher_at(env!("CARGO_BIN_EXE_envlatch"))
             .args(["run", "--on-change", "restart", "--splay", "0s"])
             .args(options)
             .args(["--", "/bin/sh", "-c", PRINTS])
             .env("PATH", "/usr/bin:/bin")
-            .env("VALUE", "vault:database/creds/app#username")
+            .env("VALUE", USER)
             .env("VAULT_ADDR", self.vault.address())
             .env("VAULT_TOKEN", token)
             .deadline(Duration::from_secs(120))
@@ -70,35 +78,40 @@ impl Database {
     }
 }
 
+/// The last line of an output.
+fn last_words(output: &[u8]) -> &str {
+    let text = str::from_utf8(output).unwrap();
+    text.lines().last().unwrap_or_default()
+}
+
 #[test]
 #[ignore = "needs a real Vault and PostgreSQL: scripts/test servers"]
 fn users_are_renewed_and_replaced_before_their_end() {
-    let database = Database::new("3s", "8s");
+    let database = Database::new("9s", "24s");
+    let start = Instant::now();
     let mut running = database.program(&[]).spawn();
     running.wait_for_stdout("value v-");
-    let start = Instant::now();
-    while values(&running).len() < 4 {
+    while values(&running).len() < 2 {
         assert!(start.elapsed() < SOON, "{running:?}");
         // What the program has works at every moment.
-        let (before, issued, after) = (
-            values(&running),
-            database.postgres.issued(),
-            values(&running),
-        );
-        if before == after {
-            let user = before.last().unwrap();
+        let before = running.stdout_so_far();
+        let issued = database.postgres.issued();
+        // Whatever it had said by then has been read by now.
+        std::thread::sleep(Duration::from_millis(50));
+        if before == running.stdout_so_far()
+            && let Some(user) = last_words(&before).strip_prefix("value ")
+        {
             assert!(
-                issued.contains(user),
+                issued.iter().any(|known| known == user),
                 "{user} is not among {issued:?}: {running:?}"
             );
         }
-        std::thread::sleep(Duration::from_millis(50));
     }
     let renewals = count(&database.vault, |path| path == "sys/leases/renew");
-    assert!(renewals >= 3, "{renewals} renewals");
-    // Each lives until its maximum comes near, and not from one renewal to the next.
+    assert!(renewals >= 2, "{renewals} renewals");
+    // It lives until its maximum comes near, and not from one renewal to the next.
     assert!(
-        start.elapsed() > Duration::from_secs(9),
+        start.elapsed() > Duration::from_secs(12),
         "{:?}",
         start.elapsed()
     );
@@ -115,11 +128,9 @@ fn users_end_with_the_program_however_it_ends() {
         let mut running = database.program(&[]).spawn();
         running.wait_for_stdout("value v-");
         let program = format!("/proc/{0}/task/{0}/children", running.pid());
-        let program: i32 = std::fs::read_to_string(program)
-            .unwrap()
-            .trim()
-            .parse()
-            .unwrap();
+        // Workers may follow it.
+        let children = std::fs::read_to_string(program).unwrap();
+        let program: i32 = children.split(' ').next().unwrap().parse().unwrap();
         assert_eq!(database.postgres.issued(), values(&running));
         envlatch_sys::process::send(program, signal as i32).unwrap();
         let _ended = running.wait_within(SOON);
@@ -153,7 +164,11 @@ fn a_plain_start_with_a_lease_is_warned_and_keeps_it() {
 fn an_outage_takes_no_program_down() {
     let database = Database::new("4s", "1h");
     let vault = &database.vault;
-    let mut running = database.program_with_value().spawn();
+    put(vault, "one");
+    let mut running = database
+        .program_with_token_of("4s")
+        .env("OTHER", "vault:secret/data/app#k")
+        .spawn();
     running.wait_for_stdout("value v-");
     let user = values(&running)[0].clone();
     vault.freeze();
@@ -161,7 +176,8 @@ fn an_outage_takes_no_program_down() {
     for number in 1..=20 {
         std::thread::sleep(Duration::from_millis(150));
         running.kill(Signal::SIGHUP);
-        eventually("the signal", Duration::from_secs(5), || {
+        // Less than a renewal waits for a server.
+        eventually("the signal", Duration::from_secs(15), || {
             let output = String::from_utf8(running.stdout_so_far()).unwrap();
             (output.matches("hup").count() == number).then_some(())
         });
@@ -222,10 +238,10 @@ fn who_may_not_renew_gets_the_next_credential_in_time() {
     let token = vault.api("POST", "auth/token/create", &token);
     let token = token["auth"]["client_token"].as_str().unwrap().to_owned();
     let start = Instant::now();
-    let mut running = database.program_with_token(&token, &[]).spawn();
+    let mut running = database.program_with_given_token(&token, &[]).spawn();
     running.wait_for_stdout("value v-");
     eventually("another user", SOON, || {
-        (values(&running).len() == 2).then_some(())
+        (values(&running).len() >= 2).then_some(())
     });
     // Not at the first refusal, after two thirds, but when two thirds of the rest are over as well.
     assert!(
@@ -245,14 +261,14 @@ fn who_may_not_renew_gets_the_next_credential_in_time() {
 #[ignore = "needs a real Vault and PostgreSQL: scripts/test servers"]
 fn a_server_that_hangs_holds_up_no_end() {
     let database = Database::new("1h", "24h");
-    let mut running = database.program(&[]).spawn();
+    let mut running = database.program_with_token_of("30s").spawn();
     running.wait_for_stdout("value v-");
     database.vault.freeze();
     let start = Instant::now();
     running.kill(Signal::SIGTERM);
     // 2 seconds for giving back, the rest for a busy machine.
     running
-        .wait_within(Duration::from_secs(10))
+        .wait_within(Duration::from_secs(20))
         .success()
         .silent();
     assert!(
@@ -261,7 +277,8 @@ fn a_server_that_hangs_holds_up_no_end() {
         start.elapsed()
     );
     database.vault.thaw();
-    // The request was on its way: the server carries it out once it runs again.
+    // The request was on its way: the server carries it out once it runs again. Should it have had no time to leave, the token
+    // ends by itself.
     database.no_user_is_left();
 }
 
@@ -312,7 +329,7 @@ fn leases_of_a_token_that_was_given_are_ended_one_by_one() {
     let vault = &database.vault;
     put(vault, "one");
     let mut running = database
-        .program_with_token(vault.root_token(), &["--poll-interval", "1s"])
+        .program_with_given_token(vault.root_token(), &["--poll-interval", "1s"])
         .env("OTHER", "vault:secret/data/app#k")
         .spawn();
     running.wait_for_stdout("value v-");

@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 use crate::wait::eventually;
 
 /// How long the kernel may take.
-const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Stops a process. When this returns it does nothing any more: a thread that runs when the signal comes goes on until it enters
 /// the kernel, long enough to answer a request.
@@ -54,7 +54,7 @@ mod tests {
     #[test]
     fn a_frozen_process_stands_still() {
         let mut sleeper = Command::new("sleep");
-        let mut sleeper = sleeper.arg("60").stdin(Stdio::null()).spawn().unwrap();
+        let mut sleeper = sleeper.arg("600").stdin(Stdio::null()).spawn().unwrap();
         let pid = lasting::pid(&sleeper);
         assert!(!is_stopped(pid));
         freeze(pid);

@@ -8,7 +8,7 @@ use ureq::{Agent, Proxy};
 
 use crate::tls::provider;
 
-/// A client that trusts the authorities in `ca_pem` alone, and gives up on a request after 20 seconds. It keeps `idle` connections
+/// A client that trusts the authorities in `ca_pem` alone, and gives up on a request after a minute. It keeps `idle` connections
 /// for the next requests.
 pub(crate) fn agent(ca_pem: Option<&str>, idle: usize) -> Agent {
     let mut tls = TlsConfig::builder().unversioned_rustls_crypto_provider(provider());
@@ -23,7 +23,7 @@ pub(crate) fn agent(ca_pem: Option<&str>, idle: usize) -> Agent {
         .allow_non_standard_methods(true)
         .max_idle_connections(idle)
         .max_idle_connections_per_host(idle)
-        .timeout_global(Some(Duration::from_secs(20)))
+        .timeout_global(Some(Duration::from_secs(60)))
         .build();
     config.new_agent()
 }

@@ -22,7 +22,7 @@ pub use finished::Finished;
 pub use running::Running;
 
 /// How long a program may run unless the test says otherwise: far more than any needs, also on a busy machine.
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A program, and everything that it is given.
 #[derive(Clone)]
@@ -73,7 +73,7 @@ pub fn launcher_at(path: impl AsRef<Path>) -> Program {
 // === impl Program ===
 
 impl Program {
-    /// The program at `path`, with no arguments, no environment, empty standard input and 20 seconds to end.
+    /// The program at `path`, with no arguments, no environment, empty standard input and a minute to end.
     #[must_use]
     pub fn new(path: impl AsRef<Path>) -> Self {
         Self {
@@ -254,6 +254,8 @@ mod tests {
     use super::*;
     use crate::TempDir;
 
+    const SHORT: Duration = Duration::from_millis(500);
+
     fn failure(test: impl FnOnce()) -> String {
         let panic = catch_unwind(AssertUnwindSafe(test)).expect_err("this must fail");
         *panic
@@ -313,12 +315,13 @@ mod tests {
     fn the_deadline_kills_with_all_descendants() {
         let started = Instant::now();
         let program = Program::new("/bin/sh")
-            .args(["-c", "echo $$; sleep 600 & echo $!; wait"])
+            .args(["-c", "echo $$; sleep 600 & echo $!; echo ready; wait"])
             .env("PATH", "/usr/bin:/bin")
-            .env("SECRET", "the value")
-            .deadline(Duration::from_millis(500));
-        let message = failure(|| drop(program.run()));
-        assert!(started.elapsed() < DEADLINE);
+            .env("SECRET", "the value");
+        let mut running = program.spawn();
+        running.wait_for_stdout("ready");
+        let message = failure(|| drop(running.wait_within(SHORT)));
+        assert!(started.elapsed() < 2 * DEADLINE);
         assert!(message.contains("environment: PATH SECRET"), "{message}");
         assert!(!message.contains("the value"), "{message}");
         let (_, output) = message
@@ -339,11 +342,21 @@ mod tests {
 
     #[test]
     fn a_left_over_process_that_holds_the_output_fails_the_test() {
-        let program = Program::new(test_child())
+        let mut running = Program::new(test_child())
             .args(["orphan", "600000"])
-            .deadline(Duration::from_millis(500));
-        let message = failure(|| drop(program.run()));
+            .spawn();
+        crate::eventually("it has ended", DEADLINE, || {
+            (!running.is_running()).then_some(())
+        });
+        let message = failure(|| drop(running.wait_within(SHORT)));
         assert!(message.contains("holds its output open"), "{message}");
+    }
+
+    #[test]
+    fn a_run_lasts_as_long_as_its_deadline() {
+        let program = Program::new(test_child()).args(["sleep", "600000"]);
+        let message = failure(|| drop(program.deadline(SHORT).run()));
+        assert!(message.contains("not ended within 500ms"), "{message}");
     }
 
     #[test]

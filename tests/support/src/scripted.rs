@@ -347,16 +347,15 @@ mod tests {
     fn a_stalled_answer_neither_goes_on_nor_ends() {
         let server = ScriptedServer::http(|_| Answer::Stall(b"HTTP/1.1".into()));
         let mut stream = connect(&server);
+        stream.write_all(GET.as_bytes()).unwrap();
+        let mut answer = [0; 8];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1");
         stream
             .set_read_timeout(Some(Duration::from_millis(300)))
             .unwrap();
-        stream.write_all(GET.as_bytes()).unwrap();
-        let mut answer = Vec::new();
-        let error = stream.read_to_end(&mut answer).unwrap_err();
-        assert_eq!(
-            (error.kind(), answer.as_slice()),
-            (io::ErrorKind::WouldBlock, &b"HTTP/1.1"[..])
-        );
+        let error = stream.read(&mut answer).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
     }
 
     #[test]
@@ -385,7 +384,7 @@ mod tests {
         let server = ScriptedServer::http(|_| Answer::Close);
         let address = server.address();
         drop(server);
-        crate::eventually("the port is closed", Duration::from_secs(20), || {
+        crate::eventually("the port is closed", PATIENCE, || {
             TcpStream::connect(address).is_err().then_some(())
         });
     }

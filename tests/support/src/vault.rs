@@ -348,7 +348,9 @@ impl Vault {
     #[must_use]
     pub fn audit(&self) -> Vec<(String, String)> {
         let entries = fs::read_to_string(self.audit_file()).expect("the audit device writes");
-        entries
+        // What follows the last newline is still being written.
+        let complete = entries.rsplit_once('\n').map_or("", |(lines, _)| lines);
+        complete
             .lines()
             .map(|line| serde_json::from_str::<Value>(line).expect("audit entries are JSON lines"))
             .filter(|entry| entry["type"] == "request")

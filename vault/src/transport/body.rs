@@ -23,13 +23,14 @@ pub(super) async fn read(mut response: Response) -> Result<Zeroizing<Vec<u8>>, F
             "the reply is compressed, which was not asked for",
         ));
     }
+    let status = response.status().as_u16();
     let announced = response.content_length();
     if announced.is_some_and(|length| length > MAX_SIZE as u64) {
         return Err(Failure::malformed(TOO_LARGE));
     }
     let capacity = announced.and_then(|length| usize::try_from(length).ok());
     let mut body = Zeroizing::new(Vec::with_capacity(capacity.unwrap_or(FIRST_CAPACITY)));
-    while let Some(chunk) = response.chunk().await.map_err(|_cut| truncated())? {
+    while let Some(chunk) = response.chunk().await.map_err(|_cut| truncated(status))? {
         let length = body.len() + chunk.len();
         if length > MAX_SIZE {
             return Err(Failure::malformed(TOO_LARGE));
@@ -45,8 +46,9 @@ pub(super) async fn read(mut response: Response) -> Result<Zeroizing<Vec<u8>>, F
     Ok(body)
 }
 
-fn truncated() -> Failure {
+fn truncated(status: u16) -> Failure {
     Failure {
+        status: Some(status),
         next: Next::Repeat,
         ..Failure::malformed("the reply was cut off")
     }

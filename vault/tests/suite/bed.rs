@@ -2,14 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use envlatch_test_support::{Answer, Request, ScriptedServer};
+use envlatch_test_support::{Answer, Request, ScriptedServer, free_port};
 use envlatch_vault::{Auth, Client, Session, Settings, Severity};
 
 pub(crate) const TOKEN: &str = "hvs.token-canary-1";
 
-/// Far enough away that only a hanging case reaches it.
+/// So long that only a hanging case takes it.
+pub(crate) const SOON: Duration = Duration::from_secs(60);
+
 pub(crate) fn soon() -> Instant {
-    Instant::now() + Duration::from_secs(20)
+    Instant::now() + SOON
 }
 
 pub(crate) fn settings(urls: &[&str]) -> Settings {
@@ -81,6 +83,5 @@ pub(crate) fn paths(server: &ScriptedServer) -> Vec<String> {
 
 /// An address where nothing listens.
 pub(crate) fn nobody() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    format!("http://{}", listener.local_addr().unwrap())
+    format!("http://127.0.0.1:{}", free_port("127.0.0.1"))
 }

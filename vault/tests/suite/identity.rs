@@ -7,7 +7,7 @@ use envlatch_test_support::{Answer, Request, ScriptedServer, assert_no_canary};
 use envlatch_vault::{Auth, Class, Client, SecretId, Session, Source, Value};
 use tokio::join;
 
-use crate::bed::{approle, denied, logged_in, paths, secret, settings, soon};
+use crate::bed::{SOON, approle, denied, logged_in, paths, secret, settings, soon};
 
 const LOGIN: &str = "/v1/auth/approle/login";
 
@@ -332,10 +332,10 @@ async fn a_revoked_token_is_not_used_again() {
         _ => secret(),
     });
     let session = session_as(approle(), &server);
-    assert!(session.revoke(Duration::from_secs(5)).await);
+    assert!(session.revoke(SOON).await);
     assert!(server.requests().is_empty(), "nothing to revoke");
     session.read("kv/app", None, soon()).await.unwrap();
-    assert!(session.revoke(Duration::from_secs(5)).await);
+    assert!(session.revoke(SOON).await);
     assert!(!session.owns_token());
     session.read("kv/app", None, soon()).await.unwrap();
     let tokens: Vec<_> = server
@@ -368,7 +368,7 @@ async fn a_token_that_was_replaced_is_revoked_as_well() {
         );
     let session = session_as(approle(), &server);
     session.read("kv/data/app", None, soon()).await.unwrap();
-    assert!(session.revoke(Duration::from_secs(5)).await);
+    assert!(session.revoke(SOON).await);
     assert_eq!(
         paths(&server)
             .iter()

@@ -5,7 +5,7 @@ use std::time::Duration;
 use envlatch_test_support::{Answer, ScriptedServer};
 use envlatch_vault::{Class, Client, Session, Term, Value};
 
-use crate::bed::{approle, denied, paths, secret, session, settings, soon};
+use crate::bed::{SOON, approle, denied, paths, secret, session, settings, soon};
 
 const LENT: &str = "hvs.lent-canary-4";
 
@@ -102,7 +102,7 @@ async fn a_lent_token_is_used_and_never_revoked() {
         (paths(&server).len(), token_of(&server, 0)),
         (1, LENT.to_owned())
     );
-    assert!(!session.revoke(Duration::from_secs(5)).await);
+    assert!(!session.revoke(SOON).await);
     assert_eq!(paths(&server).len(), 1);
 }
 
@@ -114,7 +114,7 @@ async fn a_lent_token_that_is_refused_is_replaced() {
     let session = approle_session(&server);
     session.borrow(LENT.into());
     session.read("kv/app", None, soon()).await.unwrap();
-    session.revoke(Duration::from_secs(5)).await;
+    session.revoke(SOON).await;
     let asked = [
         "/v1/kv/app",
         "/v1/auth/approle/login",
@@ -132,7 +132,7 @@ async fn a_lent_token_that_is_refused_is_replaced() {
 async fn what_was_lent_is_given_back_on_demand() {
     let server = ScriptedServer::http(|_| Answer::json(204, ""));
     let session = approle_session(&server);
-    assert!(session.give_back(LENT.into(), Duration::from_secs(5)).await);
+    assert!(session.give_back(LENT.into(), SOON).await);
     assert_eq!(paths(&server), ["/v1/auth/token/revoke-self"]);
     assert_eq!(token_of(&server, 0), LENT);
     session.borrow(LENT.into());

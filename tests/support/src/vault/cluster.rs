@@ -76,6 +76,17 @@ impl VaultCluster {
             .collect()
     }
 
+    /// Writes a secret as [`Vault::put_kv2`] does, to the active node, whichever that is: on a machine that was busy for a
+    /// moment another one is elected.
+    #[track_caller]
+    pub fn put_kv2(&self, path: &str, data: &Value) {
+        let path = format!("secret/data/{path}");
+        let body = json!({ "data": data });
+        eventually("the secret is written", READY, || {
+            (self.active().try_api("POST", &path, &body).0 == 200).then_some(())
+        });
+    }
+
     /// Makes the active node step down and waits until another one is active.
     #[track_caller]
     pub fn step_down(&self) {
