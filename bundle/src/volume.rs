@@ -161,6 +161,9 @@ pub(crate) fn share(volume_id: &str) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use envlatch_api::SecretBundle;
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -176,5 +179,43 @@ mod tests {
         assert!(all.iter().any(|one| *one < interval.mul_f64(0.93)));
         assert!(all.iter().any(|one| *one > interval.mul_f64(1.07)));
         assert_eq!(jittered("csi-1", interval), jittered("csi-1", interval));
+    }
+
+    /// A bundle as somebody demanded it to be looked at.
+    fn class(refresh_at: &str) -> Class {
+        let bundle: SecretBundle = serde_json::from_value(json!({
+            "apiVersion": "envlatch.io/v1alpha1", "kind": "SecretBundle",
+            "metadata": {"name": "app", "namespace": "team", "annotations": {"envlatch.io/refresh-at": refresh_at}},
+            "spec": {"role": "app", "entries": [{"name": "a", "path": "secret/data/a", "key": "k"}]},
+        }))
+        .unwrap();
+        bundle.into()
+    }
+
+    fn store(generation: i64) -> VaultStore {
+        serde_json::from_value(json!({
+            "apiVersion": "envlatch.io/v1alpha1", "kind": "VaultStore",
+            "metadata": {"name": "main", "uid": "u", "generation": generation},
+            "spec": {"addresses": ["https://vault"], "grants": [{"namespaces": ["*"], "roles": ["*"]}]},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn what_failed_is_asked_about_again_when_somebody_changed_something() {
+        let hour = Duration::from_secs(3600);
+        let is_due = |live: &mut Live, class: &Class, store: &VaultStore| {
+            live.is_due("csi-1", class, store, hour, false)
+        };
+        let mut live = Live::default();
+        let state = State::new(class("1"), store(1), &[], None, None, None);
+        live.succeeded("csi-1", state, hour);
+        assert!(!is_due(&mut live, &class("1"), &store(1)));
+        for (class, store) in [(class("2"), store(1)), (class("2"), store(2))] {
+            assert!(is_due(&mut live, &class, &store));
+            live.tries(&class, &store);
+            live.failed("csi-1", hour);
+            assert!(!is_due(&mut live, &class, &store));
+        }
     }
 }

@@ -158,6 +158,13 @@ pub(crate) async fn mount(bundles: &Bundles, volume: &VolumeRequest) -> Result<F
     }
 }
 
+/// Every event of the namespace.
+pub(crate) fn events(bed: &Bed) -> Vec<Value> {
+    let path = "/apis/events.k8s.io/v1/namespaces/team/events";
+    let list = bed.kubernetes.api("GET", path, &Value::Null);
+    list["items"].as_array().unwrap().clone()
+}
+
 /// The files by name; what they became is remembered as the node half does.
 pub(crate) fn files(fetched: Fetched) -> (BTreeMap<String, String>, Mounted) {
     let Fetched::Files { files, state } = fetched else {

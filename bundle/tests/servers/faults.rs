@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::SOON;
-use crate::bed::{Bed, files, mount};
+use crate::bed::{Bed, events, files, mount};
 
 fn bed(value: &str) -> Bed {
     let bed = Bed::new();
@@ -20,12 +20,6 @@ fn bed(value: &str) -> Bed {
         ]}),
     );
     bed
-}
-
-fn events(bed: &Bed) -> Vec<Value> {
-    let path = "/apis/events.k8s.io/v1/namespaces/team/events";
-    let list = bed.kubernetes.api("GET", path, &Value::Null);
-    list["items"].as_array().unwrap().clone()
 }
 
 fn about_vault(bed: &Bed) -> Option<Value> {
@@ -146,4 +140,28 @@ async fn while_the_api_server_is_away_known_volumes_go_on() {
         (problem.code, problem.reason),
         (Code::NotFound, "ClassNotFound")
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Kubernetes and Vault"]
+async fn a_shared_token_that_somebody_else_revoked_is_replaced() {
+    let bed = bed("one");
+    let bundles = bed.bundles().await;
+    let volume = bed.volume("pod", ("bundle", "app"));
+    let (_, mounted) = files(mount(&bundles, &volume).await.unwrap());
+    bed.vault.put_kv2("app", &json!({"password": "two"}));
+    let revoke = "sys/leases/revoke-prefix/auth/kubernetes/login";
+    bed.vault.api("POST", revoke, &json!({}));
+    let deadline = Instant::now() + SOON;
+    loop {
+        assert!(Instant::now() < deadline, "it did not heal");
+        // No refresh fails: another login is made at once.
+        if let fetched @ Fetched::Files { .. } =
+            bundles.fetch(&volume, Some(&mounted)).await.unwrap()
+        {
+            assert_eq!(files(fetched).0["password"], "two");
+            return;
+        }
+        sleep(Duration::from_millis(500)).await;
+    }
 }

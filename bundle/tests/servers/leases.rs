@@ -1,12 +1,14 @@
 //! Dynamic database credentials: one per volume, kept alive, handed over before they end, gone with the pod.
 
-use envlatch_bundle::{Fetched, Mounted};
+use std::collections::BTreeMap;
+
+use envlatch_bundle::{Bundles, Fetched, Mounted, VolumeRequest};
 use envlatch_test_support::{Postgres, eventually};
 use serde_json::{Value, json};
 use tokio::time::{Duration, Instant, sleep};
 
 use crate::SOON;
-use crate::bed::{Bed, files, mount};
+use crate::bed::{Bed, events, files, mount};
 
 /// A database whose credentials of role `app` are in bundle `db`.
 fn database(bed: &Bed, ttl: &str, max_ttl: &str) -> Postgres {
@@ -184,4 +186,68 @@ async fn a_credential_whose_files_never_took_effect_is_revoked() {
     eventually("the lost credential to be gone", SOON, || {
         (postgres.issued() == [in_force["username"].clone()]).then_some(())
     });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Kubernetes, Vault and PostgreSQL"]
+async fn an_engine_that_takes_longer_than_an_attempt_is_waited_for() {
+    let bed = Bed::new();
+    let postgres = database(&bed, "10m", "1h");
+    let role = bed.vault.api("GET", "database/roles/app", &json!(null));
+    let mut role = role["data"].clone();
+    role["creation_statements"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!("SELECT pg_sleep(12);"));
+    bed.vault.api("POST", "database/roles/app", &role);
+    let bundles = bed.bundles().await;
+    let volume = bed.volume("pod", ("bundle", "db"));
+    let (found, _) = files(mount(&bundles, &volume).await.unwrap());
+    assert_eq!(postgres.issued(), [found["username"].clone()]);
+    assert_eq!(bed.asked("database/creds/app"), 1);
+    eventually("the user to hear of it", SOON, || {
+        let heard = events(&bed)
+            .iter()
+            .any(|event| event["reason"] == "VaultSlow" && event["regarding"]["name"] == "pod");
+        heard.then_some(())
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Kubernetes, Vault and PostgreSQL"]
+async fn what_somebody_else_revoked_is_replaced() {
+    let bed = Bed::new();
+    let postgres = database(&bed, "36s", "1h");
+    let bundles = bed.bundles().await;
+    let volume = bed.volume("pod", ("bundle", "db"));
+    let (mut before, mut mounted) = files(mount(&bundles, &volume).await.unwrap());
+    for revoked in ["database/creds/app", "auth/kubernetes/login"] {
+        let path = format!("sys/leases/revoke-prefix/{revoked}");
+        bed.vault.api("POST", &path, &json!({}));
+        eventually("the credential to be gone", SOON, || {
+            (!postgres.issued().contains(&before["username"])).then_some(())
+        });
+        let again = fresh(&bundles, &volume, &mut mounted).await;
+        assert_ne!(again["username"], before["username"]);
+        assert_eq!(postgres.issued(), [again["username"].clone()]);
+        before.clone_from(&again);
+    }
+}
+
+/// The next files that are others, asked for as kubelet does.
+async fn fresh(
+    bundles: &Bundles,
+    volume: &VolumeRequest,
+    mounted: &mut Mounted,
+) -> BTreeMap<String, String> {
+    let deadline = Instant::now() + SOON;
+    loop {
+        assert!(Instant::now() < deadline, "nothing new");
+        if let Ok(fetched @ Fetched::Files { .. }) = bundles.fetch(volume, Some(mounted)).await {
+            let (found, now) = files(fetched);
+            *mounted = now;
+            return found;
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
 }

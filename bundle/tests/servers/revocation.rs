@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use envlatch_bundle::Mounted;
 use envlatch_test_support::{Postgres, eventually};
 use serde_json::json;
 use tokio::runtime::Runtime;
@@ -92,4 +93,51 @@ fn a_plugin_that_starts_renews_before_kubelet_calls() {
         issued(&postgres, 0);
     });
     assert_eq!(bed.asked("auth/kubernetes/login"), logins);
+}
+
+#[test]
+#[ignore = "needs Kubernetes and Vault"]
+fn a_token_that_pods_share_ends_with_its_last_volume_also_after_a_restart() {
+    let bed = Bed::new();
+    bed.vault.put_kv2("app", &json!({"password": "one"}));
+    bed.bundle(
+        "app",
+        &json!({"role": "app", "entries": [{"name": "password", "path": "secret/data/app", "key": "password"}]}),
+    );
+    let names = ["first", "second", "third"];
+    let volumes = names.map(|name| bed.volume(name, ("bundle", "app")));
+    let revocations = || bed.asked("auth/token/revoke-self");
+    let states = process(async {
+        let bundles = bed.bundles().await;
+        let mut states = Vec::new();
+        for volume in &volumes {
+            let (_, mounted) = files(mount(&bundles, volume).await.unwrap());
+            states.push(mounted);
+        }
+        states
+    });
+    assert_eq!(revocations(), 0);
+    process(async {
+        let bundles = bed.bundles().await;
+        for (volume, mounted) in volumes.iter().zip(&states) {
+            bundles.resume(&volume.volume_id, mounted.state.as_ref().unwrap());
+        }
+        // One that kubelet has called about, and one that it has not: the third has the token still.
+        let tampered = Mounted {
+            intact: false,
+            ..states[0].clone()
+        };
+        files(bundles.fetch(&volumes[0], Some(&tampered)).await.unwrap());
+        for (volume, mounted) in volumes.iter().zip(&states).take(2) {
+            bundles.forget(&volume.volume_id, mounted.state.as_ref());
+            bundles.flush(SOON).await;
+            assert_eq!(revocations(), 0, "{}", volume.volume_id);
+        }
+        bundles.forget(&volumes[2].volume_id, states[2].state.as_ref());
+        bundles.flush(SOON).await;
+        eventually("the token to be revoked", SOON, || {
+            (revocations() == 1).then_some(())
+        });
+    });
+    assert_eq!(bed.asked("auth/kubernetes/login"), 1);
 }
