@@ -81,7 +81,11 @@ fn unreadable(error: &YamlError) -> Problem {
     let place = error.location().map_or(String::new(), |location| {
         format!(" (line {}, column {})", location.line(), location.column())
     });
-    let fault = match error.without_snippet() {
+    let mut fault = error;
+    while let YamlError::AliasError { error, .. } | YamlError::WithSnippet { error, .. } = fault {
+        fault = error;
+    }
+    let fault = match fault {
         YamlError::SerdeUnknownField {
             field, expected, ..
         } => match nearest(field, expected.iter().copied()) {

@@ -83,7 +83,7 @@ pub const VARIABLES: &[Variable] = &[
     setting("VAULT_NAMESPACE", "namespace of every request"),
     setting(
         "VAULT_CLIENT_TIMEOUT",
-        "longest time for one request, such as 30s (a bare number is seconds); default 20s",
+        "longest time for one request that can be repeated, such as 30s (a bare number is seconds); default 20s",
     ),
     setting(
         "VAULT_MAX_RETRIES",
