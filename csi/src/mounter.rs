@@ -24,6 +24,7 @@ use thiserror::Error;
 pub use client::{Found, Mounter};
 pub use confine::{ConfineError, confine_mounter, confine_worker};
 pub use server::Server;
+pub(crate) use tmpfs::resize;
 pub use tmpfs::{Features, Size, Tmpfs};
 pub use wire::Step;
 

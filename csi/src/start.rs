@@ -15,7 +15,7 @@ use rustix::process::umask;
 use thiserror::Error;
 
 use crate::layout::WORKER;
-use crate::mounter::{ConfineError, Features, Size, Tmpfs};
+use crate::mounter::{ConfineError, Features, Size, Tmpfs, resize};
 use crate::mountinfo::MountInfo;
 use crate::settings::Settings;
 
@@ -256,13 +256,23 @@ fn state(
     table: &MountInfo,
 ) -> Result<OwnedFd, StartError> {
     let path = home.join(STATE);
+    let size = Size {
+        bytes,
+        // A record of a volume takes a page or two.
+        inodes: (bytes / 4096).max(16),
+    };
     make_directory(&path)?;
     let canonical = fs::canonicalize(&path).map_err(at("find", &path))?;
     let mounts = table.read().map_err(at("look what is mounted on", &path))?;
     let point = canonical.to_str();
     if let Some(mount) = mounts.iter().rfind(|mount| Some(&*mount.point) == point) {
         if mount.is_ours() {
-            return open_directory(&path);
+            let state = open_directory(&path)?;
+            // The plugin that made it may have had another setting.
+            if let Err(errno) = resize(&state, size, features) {
+                tracing::warn!("{} keeps its size: {errno}", path.display());
+            }
+            return Ok(state);
         }
         let error = io::Error::other(format!(
             "a {} of \"{}\" is mounted there",
@@ -271,11 +281,7 @@ fn state(
         return Err(at("keep the state in", &path)(error));
     }
     let tmpfs = Tmpfs {
-        size: Size {
-            bytes,
-            // A record of a volume takes a page or two.
-            inodes: (bytes / 4096).max(16),
-        },
+        size,
         uid: WORKER,
         gid: WORKER,
         mode: 0o700,

@@ -142,7 +142,7 @@ pub(super) fn private_clone(mount: impl AsFd) -> Result<OwnedFd> {
 }
 
 /// Gives the file system another size. It cannot become smaller than what is in it.
-pub(super) fn resize(mount: impl AsFd, size: Size, features: Features) -> Result<()> {
+pub(crate) fn resize(mount: impl AsFd, size: Size, features: Features) -> Result<()> {
     let flags = FsPickFlags::FSPICK_CLOEXEC | FsPickFlags::FSPICK_EMPTY_PATH;
     let context = fspick(mount, "", flags)?;
     set_size(&context, size)?;

@@ -8,7 +8,7 @@ use envlatch_csi_tests::script::Script;
 use envlatch_csi_tests::volume::{assert_gone, assert_published, mounts};
 use tonic::Code;
 
-use crate::{DRIVER, block_on, start};
+use crate::{DRIVER, PLUGIN, block_on, start};
 
 #[test]
 #[ignore = "needs root"]
@@ -266,6 +266,30 @@ fn an_upgrade_and_a_lost_journal_leave_mounts_alone() {
         call.unpublish(&volume).await.unwrap();
         assert_gone(&volume.target);
     });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn the_state_takes_another_size_from_the_next_process_and_keeps_what_is_in_it() {
+    let node = Node::new();
+    let volume = node.volume("secrets");
+    let state = node.kubelet().join("plugins").join(DRIVER).join("state");
+    for (size, bytes) in [("1MiB", 1 << 20), ("8MiB", 8 << 20), ("2MiB", 2 << 20)] {
+        let plugin = node.start(PLUGIN, &["--state-size", size]);
+        block_on(async {
+            let call = node.connect(DRIVER).await;
+            call.publish(&volume).await.unwrap();
+        });
+        let found = nix::sys::statvfs::statvfs(&state).unwrap();
+        assert_eq!(found.blocks() * found.fragment_size(), bytes);
+        assert_eq!(found.files(), bytes / 4096);
+        assert_eq!(plugin.terminate(), Some(0));
+    }
+    let log = node.log();
+    assert!(
+        log.last_chunk::<2>().unwrap()[0].contains("intact=true state=1"),
+        "{log:?}"
+    );
 }
 
 #[test]
