@@ -311,7 +311,7 @@ impl Bundles {
         if let Ok(outcome) = timeout_at(tell, &mut filling).await {
             return outcome;
         }
-        let text = "the server was asked for a credential and has not answered yet; see the log of its engine";
+        let text = "the server has not answered yet; what issues a credential is waited for, see the server's log if that takes long";
         self.not_yet(turn, &Problem::new(Code::Unavailable, "VaultSlow", text));
         filling.await
     }

@@ -81,11 +81,30 @@ fn values_are_in_no_log_event_status_or_metric() {
         ],
         &secrets,
     );
-    for (what, text) in [("log", &log), ("metrics", &metrics)] {
+    for (what, text) in [
+        ("log", &log),
+        ("metrics", &metrics),
+        ("events", &lists[0]),
+        ("pod statuses", &lists[3]),
+    ] {
         let text = String::from_utf8_lossy(text);
         assert!(
             !text.contains("eyJ") && !text.contains("hvs."),
             "a token is in the {what}"
         );
+    }
+    documented(&String::from_utf8_lossy(&metrics));
+}
+
+/// What the manual names is there.
+fn documented(metrics: &str) {
+    let manual = include_str!("../../../docs/csi.md");
+    let names: Vec<&str> = manual
+        .split('`')
+        .filter(|word| word.starts_with("envlatch_csi_") && !word.contains(' '))
+        .collect();
+    assert!(names.len() > 10, "{names:?}");
+    for name in names {
+        assert!(metrics.contains(name), "{name} is not in:\n{metrics}");
     }
 }
