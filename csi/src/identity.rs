@@ -1,5 +1,6 @@
 //! The CSI Identity service, and the Registration service by which kubelet finds it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -23,15 +24,10 @@ use crate::start::StartError;
 pub(crate) struct Readiness {
     mounter: Mounter,
     draining: Arc<AtomicBool>,
-    refusal: watch::Sender<Option<Refusal>>,
-}
-
-/// Kubelet does not want the plugin.
-#[derive(Clone, Debug)]
-struct Refusal {
-    driver: String,
-    /// Kubelet's own words.
-    reason: String,
+    /// How many driver names there are
+    names: usize,
+    /// The names that kubelet does not want, each with kubelet's own words
+    refused: watch::Sender<BTreeMap<String, String>>,
 }
 
 /// Identity under one driver name.
@@ -51,11 +47,12 @@ pub(crate) struct RegistrationService {
 // === impl Readiness ===
 
 impl Readiness {
-    pub(crate) fn new(mounter: Mounter) -> Self {
+    pub(crate) fn new(mounter: Mounter, names: usize) -> Self {
         Self {
             mounter,
             draining: Arc::default(),
-            refusal: watch::Sender::new(None),
+            names,
+            refused: watch::Sender::default(),
         }
     }
 
@@ -63,20 +60,41 @@ impl Readiness {
         self.draining.store(true, Ordering::SeqCst);
     }
 
-    /// Waits until kubelet refuses to register the plugin. Then it may look at it again only when the socket is made anew,
-    /// which a restart does (kubernetes, pkg/kubelet/pluginmanager/operationexecutor/operation_generator.go).
-    pub(crate) async fn refused(&self) {
-        // An error is impossible: the sender is here.
-        let _ = self.refusal.subscribe().wait_for(Option::is_some).await;
+    /// Kubelet's word on the registration of a name: its reason when it refuses it.
+    fn judged(&self, driver: &str, refusal: Option<String>) {
+        self.refused.send_modify(|refused| match refusal {
+            Some(reason) => drop(refused.insert(driver.to_owned(), reason)),
+            None => drop(refused.remove(driver)),
+        });
     }
 
-    /// Whether the plugin may go on, as far as kubelet is concerned.
+    /// Waits until kubelet has refused every name. It may look at them again only when the sockets are made anew, which a restart does
+    /// (kubernetes, pkg/kubelet/pluginmanager/operationexecutor/operation_generator.go). While one name is served, it goes on: another
+    /// driver may have the others still, and kubelet asks again for those.
+    pub(crate) async fn refused(&self) {
+        let all = |refused: &BTreeMap<_, _>| refused.len() == self.names;
+        // An error is impossible: the sender is here.
+        let _ = self.refused.subscribe().wait_for(all).await;
+    }
+
+    /// How the plugin ends.
     ///
     /// # Errors
-    /// Kubelet has refused it; it ends with this error.
-    pub(crate) fn accepted(&self) -> Result<(), StartError> {
-        match &*self.refusal.borrow() {
-            Some(Refusal { driver, reason }) => Err(StartError::Refused {
+    /// Kubelet has refused every name.
+    pub(crate) fn conclusion(&self) -> Result<(), StartError> {
+        if self.refused.borrow().len() < self.names {
+            return Ok(());
+        }
+        self.accepted()
+    }
+
+    /// Whether kubelet wants the plugin.
+    ///
+    /// # Errors
+    /// A name that it has refused.
+    fn accepted(&self) -> Result<(), StartError> {
+        match self.refused.borrow().first_key_value() {
+            Some((driver, reason)) => Err(StartError::Refused {
                 driver: driver.clone(),
                 reason: reason.clone(),
             }),
@@ -155,13 +173,14 @@ impl Registration for RegistrationService {
         request: Request<RegistrationStatus>,
     ) -> Result<Response<RegistrationStatusResponse>, Status> {
         let status = request.into_inner();
+        let driver = &self.driver;
         if status.plugin_registered {
-            tracing::info!(driver = self.driver, "registered with kubelet");
+            tracing::info!(driver, "registered with kubelet");
+            self.readiness.judged(driver, None);
         } else {
-            self.readiness.refusal.send_replace(Some(Refusal {
-                driver: self.driver.clone(),
-                reason: status.error,
-            }));
+            let reason = status.error;
+            tracing::error!(driver, "kubelet refuses to register the plugin: {reason}");
+            self.readiness.judged(driver, Some(reason));
         }
         Ok(Response::new(RegistrationStatusResponse {}))
     }

@@ -73,7 +73,7 @@ impl Worker {
             volume_files: settings.volume_files,
             publish_timeout: settings.publish_timeout,
         };
-        let readiness = Readiness::new(self.mounter.clone());
+        let readiness = Readiness::new(self.mounter.clone(), self.drivers.len());
         let budget = Budget::new(settings.node_budget, settings.namespace_budget);
         let volumes = Arc::new(Volumes::new(
             source,
@@ -104,12 +104,12 @@ impl Worker {
             drained = drain(settings, &readiness, &stop) => drained.map_err(worker("handle signals"))?,
         }
         volumes.source.flush(FLUSH).await;
-        readiness.accepted()
+        readiness.conclusion()
     }
 }
 
-/// Waits for a signal or for kubelet's refusal, then lets the calls that run end. A mount that waits for its server is left to kubelet's next
-/// call; it is safe to end at any moment.
+/// Waits for a signal or for kubelet's refusal, then lets the calls that run end. A mount that waits for its server is left to
+/// kubelet's next call; it is safe to end at any moment.
 async fn drain(
     settings: &Settings,
     readiness: &Readiness,

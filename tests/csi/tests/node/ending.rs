@@ -105,10 +105,10 @@ fn a_plugin_that_kubelet_refuses_ends() {
     let volume = node.volume("secrets");
     let message = "cannot register csi.envlatch.io with kubelet: no room for it";
     block_on(async {
-        notify(&node, true, "").await;
+        notify(&node, DRIVER, true, "").await;
         let publish = publish_held(&node, &volume).await;
         assert_says(&address, "/readyz", 200, "ok");
-        notify(&node, false, "no room for it").await;
+        notify(&node, DRIVER, false, "no room for it").await;
         until_no_call_is_taken(&node).await;
         assert_says(&address, "/readyz", 503, message);
         Script::version(1).write(&node.script());
@@ -123,9 +123,35 @@ fn a_plugin_that_kubelet_refuses_ends() {
     assert!(node.registration(DRIVER).exists());
 }
 
-/// Kubelet's last word on the registration.
-async fn notify(node: &Node, plugin_registered: bool, error: &str) {
-    let call = Call::connect(&node.registration(DRIVER)).await.unwrap();
+#[test]
+#[ignore = "needs root"]
+fn a_name_that_kubelet_refuses_holds_up_no_other() {
+    const TAKEN: &str = "secrets-store.csi.k8s.io";
+    let node = Node::new();
+    let address = format!("127.0.0.1:{}", free_port("127.0.0.1"));
+    let names = ["--driver-name", DRIVER, "--driver-name", TAKEN];
+    let settings = [&["--metrics-address", &address], &names[..]].concat();
+    let _plugin = node.start(PLUGIN, &settings);
+    let volume = node.volume("secrets");
+    block_on(async {
+        notify(&node, DRIVER, true, "").await;
+        notify(&node, TAKEN, false, "another driver has it").await;
+        let message =
+            "cannot register secrets-store.csi.k8s.io with kubelet: another driver has it";
+        assert_says(&address, "/readyz", 503, message);
+        Script::version(1).write(&node.script());
+        let kubelet = node.connect(DRIVER).await;
+        kubelet.publish(&volume).await.unwrap();
+        // The other driver is gone, and kubelet has asked again.
+        notify(&node, TAKEN, true, "").await;
+        assert_says(&address, "/readyz", 200, "ok");
+    });
+    assert_published(&volume.target, &Script::version(1), None);
+}
+
+/// Kubelet's last word on the registration of a name.
+async fn notify(node: &Node, driver: &str, plugin_registered: bool, error: &str) {
+    let call = Call::connect(&node.registration(driver)).await.unwrap();
     let status = RegistrationStatus {
         plugin_registered,
         error: error.to_owned(),
