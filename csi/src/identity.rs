@@ -102,12 +102,17 @@ impl Readiness {
         }
     }
 
-    /// Tries it: the mounter makes a file system and throws it away.
+    /// Whether it works and kubelet wants it under each of its names.
     ///
     /// # Errors
     /// Why this plugin is not ready.
     pub(crate) async fn check(&self) -> Result<(), String> {
         self.accepted().map_err(|refused| refused.to_string())?;
+        self.works().await
+    }
+
+    /// Tries it: the mounter makes a file system and throws it away.
+    async fn works(&self) -> Result<(), String> {
         if self.draining.load(Ordering::SeqCst) {
             return Err("the plugin is ending".to_owned());
         }
@@ -144,7 +149,7 @@ impl Identity for IdentityService {
         &self,
         _request: Request<ProbeRequest>,
     ) -> Result<Response<ProbeResponse>, Status> {
-        let ready = self.readiness.check().await;
+        let ready = self.readiness.works().await;
         if let Err(reason) = &ready {
             tracing::warn!("not ready: {reason}");
         }

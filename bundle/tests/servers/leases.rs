@@ -87,6 +87,7 @@ async fn each_volume_has_a_credential_that_is_renewed_and_revoked() {
     let restarted = bed.bundles().await;
     drop(bundles);
     let then = valid_until(&postgres, users[0]);
+    // So that the next renewal shows: the database keeps whole seconds.
     sleep(Duration::from_secs(1)).await;
     let tampered = Mounted {
         intact: false,

@@ -84,6 +84,7 @@ fn a_plugin_that_starts_renews_before_kubelet_calls() {
     );
     process(async {
         let bundles = bed.bundles().await;
+        // So that a renewal shows: the database keeps whole seconds.
         tokio::time::sleep(Duration::from_secs(1)).await;
         bundles.resume(&volume.volume_id, &state);
         renewed(&postgres, &user, &then);
