@@ -40,7 +40,9 @@ fn code(errno: Errno) -> Code {
 impl From<Failure> for SourceError {
     fn from(failure: Failure) -> Self {
         let remedy = match (failure.step, failure.errno) {
-            (Step::OpenParent, Errno::NOENT) => "; the pod is gone, or --kubelet-dir is wrong",
+            (Step::OpenParent, Errno::NOENT) => {
+                "; the pod is gone, or csi.kubeletDir (--kubelet-dir) is wrong"
+            }
             (Step::OpenParent, Errno::LOOP | Errno::XDEV) => {
                 "; kubelet's directory of pods holds a link or a mount where kubelet makes none"
             }
@@ -99,7 +101,7 @@ pub(crate) fn not_journalled(errno: Errno) -> SourceError {
         code: Code::ResourceExhausted,
         reason: "JournalFailed",
         message: format!(
-            "cannot remember the volume: {}; raise --state-size if it is full",
+            "cannot remember the volume: {}; raise csi.limits.stateSize (--state-size) if it is full",
             std::io::Error::from(errno)
         ),
     }
