@@ -70,13 +70,13 @@ impl Budget {
                 others(&in_namespace),
                 self.namespace,
                 format!("namespace {namespace} on this node"),
-                "--namespace-budget",
+                "csi.budget.namespace (--namespace-budget)",
             ),
             (
                 others(&|_| true),
                 self.node,
                 "this node".to_owned(),
-                "--node-budget",
+                "csi.budget.node (--node-budget)",
             ),
         ];
         for (used, limit, scope, setting) in scopes {
@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(
             exceeded.to_string(),
             "needs 20 bytes (twice its files, for refreshing, and some room), but volumes of namespace one on this node \
-             have 30 of 40 bytes already; raise --namespace-budget, or mount less"
+             have 30 of 40 bytes already; raise csi.budget.namespace (--namespace-budget), or mount less"
         );
         assert_eq!(budget.reserve(&target("b"), "two", 20), Ok(0));
         assert_eq!(budget.reserve(&target("c"), "three", 40), Ok(0));

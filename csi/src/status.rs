@@ -51,7 +51,9 @@ impl From<Failure> for SourceError {
             _ if astray => {
                 "; target_path leads through a link, a file or a mount where kubelet makes a directory; remove that"
             }
-            (Step::OpenParent, Errno::NOENT) => "; the pod is gone, or --kubelet-dir is wrong",
+            (Step::OpenParent, Errno::NOENT) => {
+                "; the pod is gone, or csi.kubeletDir (--kubelet-dir) is wrong"
+            }
             (Step::MakeFileSystem | Step::Attach, Errno::PERM) => {
                 "; the plugin's container must be privileged"
             }
@@ -111,7 +113,7 @@ pub(crate) fn not_journalled(errno: Errno) -> SourceError {
         code: Code::ResourceExhausted,
         reason: "JournalFailed",
         message: format!(
-            "cannot remember the volume: {}; raise --state-size if it is full",
+            "cannot remember the volume: {}; raise csi.limits.stateSize (--state-size) if it is full",
             std::io::Error::from(errno)
         ),
     }

@@ -28,7 +28,7 @@ pub struct Target {
 pub enum TargetError {
     /// It is not below kubelet's directory of pods, or has another form.
     #[error(
-        "is not of the form {kubelet}/pods/UID/volumes/kubernetes.io~csi/NAME/mount; if kubelet has another root directory, set --kubelet-dir"
+        "is not of the form {kubelet}/pods/UID/volumes/kubernetes.io~csi/NAME/mount; if kubelet has another root directory, set csi.kubeletDir (--kubelet-dir)"
     )]
     Form {
         /// Kubelet's directory as it is set.

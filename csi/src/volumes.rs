@@ -209,8 +209,8 @@ impl<S: Source> Volumes<S> {
                 code: Code::ResourceExhausted,
                 reason: "VolumeTooLarge",
                 message: format!(
-                    "the volume has {} files of {bytes} bytes together; at most {most_files} files (--volume-files) of \
-                     {most_bytes} bytes (--volume-size) are mounted",
+                    "the volume has {} files of {bytes} bytes together; at most {most_files} files (csi.limits.volumeFiles, --volume-files) \
+                     of {most_bytes} bytes (csi.limits.volumeSize, --volume-size) are mounted",
                     plan.len()
                 ),
             });

@@ -79,6 +79,31 @@ fn the_chart_renders_as_before() {
 #[ignore = "needs helm"]
 fn the_services_render_as_before() {
     let csi = ["csi.enabled=true"];
+    // Every value of the plugin at something else than its default.
+    let csi_all_values = [
+        "csi.enabled=true",
+        "csi.image=secrets",
+        "csi.driverNames={csi.envlatch.io,secrets-store.csi.k8s.io}",
+        "csi.tokenAudiences={vault,openbao}",
+        "csi.crds=false",
+        "csi.kubeletDir=/data/kubelet",
+        "csi.refresh=1h",
+        "csi.allowWritable=true",
+        "csi.podStatus=true",
+        "csi.budget.node=1GiB",
+        "csi.budget.namespace=128MiB",
+        "csi.limits.volumeSize=8MiB",
+        "csi.limits.volumeFiles=2000000",
+        "csi.limits.stateSize=32MiB",
+        "csi.limits.publishTimeout=30s",
+        "csi.logLevel=debug",
+        "csi.logFormat=json",
+        "csi.maxUnavailable=2",
+        "csi.tolerations[0].key=team",
+        "csi.nodeSelector.team=a",
+        "csi.podAnnotations.team=a",
+        "csi.resources.limits.memory=2Gi",
+    ];
     let operator = [
         "operator.enabled=true",
         "operator.namespaces[0].name=shop",
@@ -93,6 +118,7 @@ fn the_services_render_as_before() {
     ];
     for (name, values) in [
         ("csi", &csi[..]),
+        ("csi-all-values", &csi_all_values),
         ("operator", &operator),
         ("operator-everywhere", &everywhere),
     ] {
@@ -103,21 +129,81 @@ fn the_services_render_as_before() {
     }
 }
 
-/// The files of all volumes are charged to the plugin.
+/// The files of all volumes, and what is remembered about them, are charged to the plugin.
 #[test]
 #[ignore = "needs helm"]
 fn a_memory_limit_below_the_budget_is_refused() {
-    for (limit, fits) in [
-        ("128Mi", false),
-        ("319Mi", false),
-        ("320Mi", true),
-        ("1Gi", true),
+    for (limit, state, fits) in [
+        ("128Mi", "16MiB", false),
+        ("319Mi", "16MiB", false),
+        ("320Mi", "16MiB", true),
+        ("320Mi", "17MiB", false),
+        ("1Gi", "17MiB", true),
     ] {
         let limit = format!("csi.resources.limits.memory={limit}");
-        let output = template(&chart(), &set(&["csi.enabled=true", &limit]));
+        let state = format!("csi.limits.stateSize={state}");
+        let output = template(&chart(), &set(&["csi.enabled=true", &limit, &state]));
         let text = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.success(), fits, "{limit}: {text}");
+        assert_eq!(output.status.success(), fits, "{limit} {state}: {text}");
         assert!(fits || text.contains("csi.budget.node"), "{limit}: {text}");
+    }
+}
+
+/// What is printed when the chart is installed, without a cluster.
+fn notes(values: &[&str]) -> String {
+    let chart = chart();
+    let mut words = vec!["install", "demo", "--dry-run=client", "--namespace=ns"];
+    let values = set(values);
+    words.push(chart.to_str().unwrap());
+    words.extend(values.iter().map(String::as_str));
+    let text = success(&helm(&words));
+    let (_, notes) = text.split_once("\nNOTES:\n").unwrap();
+    notes.to_owned()
+}
+
+#[test]
+#[ignore = "needs helm"]
+fn the_notes_say_what_runs_and_what_comes_next() {
+    const NOTHING: &str = "Nothing runs";
+    const CSI: &str = "--namespace ns rollout status daemonset/demo-csi";
+    const OPERATOR: &str = "--namespace ns rollout status deployment/demo-operator";
+    let (csi, operator) = ("csi.enabled=true", "operator.enabled=true");
+    for (values, expected) in [
+        (&[][..], &[NOTHING][..]),
+        (&[csi], &[CSI]),
+        (&["operator.allNamespaces=true", operator], &[OPERATOR]),
+        (
+            &["operator.allNamespaces=true", operator, csi],
+            &[CSI, OPERATOR],
+        ),
+    ] {
+        let notes = notes(values);
+        for text in [NOTHING, CSI, OPERATOR] {
+            assert_eq!(
+                notes.contains(text),
+                expected.contains(&text),
+                "{values:?}: {notes}"
+            );
+        }
+        assert!(notes.contains("helm test demo --namespace ns"), "{notes}");
+    }
+}
+
+#[test]
+#[ignore = "needs helm"]
+fn the_api_servers_own_audience_is_warned_of() {
+    for (values, warns) in [
+        (
+            &["csi.enabled=true", "csi.tokenAudiences={vault}"][..],
+            false,
+        ),
+        (&["csi.enabled=true", "csi.tokenAudiences={vault,}"], true),
+        (&["csi.enabled=true", "csi.tokenAudiences[0]="], true),
+        (&["csi.tokenAudiences[0]="], false),
+    ] {
+        let notes = notes(values);
+        let warned = notes.contains("WARNING: csi.tokenAudiences");
+        assert_eq!(warned, warns, "{values:?}: {notes}");
     }
 }
 
@@ -155,6 +241,15 @@ fn a_wrong_value_is_refused_by_name() {
         ("csi.driverNames={-a}", "/csi/driverNames/0"),
         ("csi.kubeletDir=kubelet", "/csi/kubeletDir"),
         ("csi.budget.node=64MB", "/csi/budget/node"),
+        ("csi.limits.volumeSize=4M", "/csi/limits/volumeSize"),
+        ("csi.limits.volumeFiles=0", "/csi/limits/volumeFiles"),
+        ("csi.limits.stateSize=0MiB", "/csi/limits/stateSize"),
+        // Less than one attempt takes, and as much as kubelet waits.
+        ("csi.limits.publishTimeout=9s", "/csi/limits/publishTimeout"),
+        (
+            "csi.limits.publishTimeout=120s",
+            "/csi/limits/publishTimeout",
+        ),
         ("csi.maxUnavailable=0", "/csi/maxUnavailable"),
     ];
     for (value, place) in cases {

@@ -1,7 +1,9 @@
-//! `docs/troubleshooting.md` against the sources of the node plugin: each reason with its code, and the texts of messages.
+//! `docs/troubleshooting.md` against the sources of the node plugin: each reason with its code, and the texts of messages. Also the list of all
+//! reasons in `docs/bundles.md`.
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::PathBuf;
 
 use crate::{as_said, code_spans, files, rows, text};
 
@@ -19,20 +21,26 @@ const MESSAGES: [&str; 5] = [
 /// Reason, code if the source says it beside the reason.
 type Reason = (String, Option<String>);
 
-fn sources(folders: &[&str]) -> Vec<String> {
+/// What the operator alone uses.
+const OF_THE_OPERATOR: [&str; 1] = ["secret_object.rs"];
+
+/// But for tests, and files of these names.
+fn sources(folders: &[&str], without: &[&str]) -> Vec<String> {
     let paths = folders.iter().flat_map(|folder| files(folder, ".rs"));
-    // Tests, and what the operator alone uses.
-    let others = ["tests.rs", "secret_object.rs"];
-    let paths = paths.filter(|path| !others.iter().any(|other| path.ends_with(other)));
+    let is_wanted = |path: &PathBuf| {
+        let mut others = without.iter().chain(&["tests.rs"]);
+        !others.any(|other| path.ends_with(other))
+    };
+    let paths = paths.filter(is_wanted);
     paths
         .map(|path| fs::read_to_string(path).unwrap())
         .collect()
 }
 
-/// `Code::X, "Reason"` and `code: …, reason: "Reason"`, however they are broken into lines.
-fn reasons() -> BTreeSet<Reason> {
+/// `Code::X, "Reason"`, `code: …, reason: "Reason"` and `Status::x("Reason: …")`, however they are broken into lines.
+fn reasons(sources: &[String]) -> BTreeSet<Reason> {
     let mut found = BTreeSet::new();
-    for source in sources(&REASONS) {
+    for source in sources {
         let source = source.split_whitespace().collect::<Vec<_>>().join(" ");
         for after in source.split("Code::").skip(1) {
             let Some((code, rest)) = after.split_once(", ") else {
@@ -45,15 +53,30 @@ fn reasons() -> BTreeSet<Reason> {
         }
         let alone = source.split("reason: ").skip(1).filter_map(word);
         found.extend(alone.map(|reason| (reason, None)));
+        found.extend(source.split("Status::").skip(1).filter_map(status));
     }
     found
+}
+
+/// The reason and the code of `x("Reason: …")`, also with a `format!` around the text.
+fn status(call: &str) -> Option<Reason> {
+    let (code, text) = call.split_once('(')?;
+    let text = text.trim_start();
+    let text = text.strip_prefix("format!(").unwrap_or(text).trim_start();
+    let (reason, _) = text.strip_prefix('"')?.split_once(": ")?;
+    let words = is_reason(reason).then(|| code.split('_'))?;
+    let code = words.flat_map(|word| [word[..1].to_ascii_uppercase(), word[1..].to_owned()]);
+    Some((reason.to_owned(), Some(code.collect())))
 }
 
 /// The word in quotes that `text` begins with.
 fn word(text: &str) -> Option<String> {
     let (word, _) = text.strip_prefix('"')?.split_once('"')?;
-    let is_reason = word.starts_with(char::is_uppercase) && word.chars().all(char::is_alphabetic);
-    is_reason.then(|| word.to_owned())
+    is_reason(word).then(|| word.to_owned())
+}
+
+fn is_reason(word: &str) -> bool {
+    word.starts_with(char::is_uppercase) && word.chars().all(char::is_alphabetic)
 }
 
 /// Rows of the tables by reason: reason, codes, message.
@@ -70,8 +93,9 @@ fn listed(page: &str) -> Vec<(String, String, String)> {
 #[test]
 fn every_reason_of_the_node_plugin_has_its_row_with_its_code() {
     let page = text("docs/troubleshooting.md");
-    let (reasons, listed) = (reasons(), listed(&page));
-    assert!(reasons.len() > 30, "{reasons:?}");
+    let reasons = reasons(&sources(&REASONS, &OF_THE_OPERATOR));
+    let listed = listed(&page);
+    assert!(reasons.len() > 40, "{reasons:?}");
     for (reason, code) in &reasons {
         let mut rows = listed.iter().filter(|(listed, ..)| listed == reason);
         let code = code.as_deref().unwrap_or_default();
@@ -97,9 +121,23 @@ fn every_reason_of_the_node_plugin_has_its_row_with_its_code() {
 }
 
 #[test]
+fn every_reason_is_in_the_list_of_all() {
+    let page = text("docs/bundles.md");
+    let (_, section) = page.split_once("\n## Reasons\n").unwrap();
+    let rows = rows(section);
+    let listed: BTreeSet<&str> = rows.iter().flat_map(|row| code_spans(&row[0])).collect();
+    let missing: Vec<String> = reasons(&sources(&REASONS, &[]))
+        .into_iter()
+        .map(|(reason, _)| reason)
+        .filter(|reason| !listed.contains(reason.as_str()))
+        .collect();
+    assert!(missing.is_empty(), "not in docs/bundles.md: {missing:?}");
+}
+
+#[test]
 fn every_message_is_one_of_the_node_plugin() {
     let page = text("docs/troubleshooting.md");
-    let sources: String = sources(&MESSAGES)
+    let sources: String = sources(&MESSAGES, &OF_THE_OPERATOR)
         .iter()
         .map(|text| as_said(text))
         .collect();
