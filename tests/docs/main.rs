@@ -10,6 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use envlatch_test_support::{Finished, Program, launcher_at};
+use envlatch_vault::Terms;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -291,6 +292,7 @@ fn every_message_in_the_index_is_one_of_the_program() {
         .flat_map(|folder| files(folder, ".rs"))
         .map(|path| as_said(&fs::read_to_string(path).unwrap()))
         .collect();
+    let sources = in_terms_of_the_environment(&sources);
     let page = text("docs/messages.md");
     let (_, of_the_server) = page.split_once("\n## The server\n").unwrap();
     let messages = rows(&page).into_iter().map(|row| row[0].clone());
@@ -308,6 +310,22 @@ fn every_message_in_the_index_is_one_of_the_program() {
         missing.is_empty(),
         "no message of the program: {missing:#?}"
     );
+}
+
+/// Remedies as the launcher gives them.
+fn in_terms_of_the_environment(sources: &str) -> String {
+    let Terms {
+        addresses,
+        redirect_hosts,
+        ca,
+        server_name,
+        client_certificate: _,
+    } = Terms::ENVIRONMENT;
+    sources
+        .replace("{addresses}", addresses)
+        .replace("{redirect_hosts}", redirect_hosts)
+        .replace("{ca}", ca)
+        .replace("{server_name}", server_name)
 }
 
 /// A source with its texts as they are printed: without line breaks inside, and unescaped.

@@ -238,7 +238,11 @@ impl fmt::Debug for Error {
 
 impl Class {
     fn remedy(self, operation: Operation, terms: &Terms) -> Option<Cow<'static, str>> {
-        let addresses = terms.addresses;
+        let Terms {
+            addresses,
+            redirect_hosts,
+            ..
+        } = terms;
         Some(match self {
             Self::Sealed => "unseal the server, or wait until it is".into(),
             Self::Standby => {
@@ -260,7 +264,7 @@ impl Class {
             Self::Unreachable => format!("check {addresses}, the network and the server").into(),
             Self::Tls(cause) => return cause.remedy(terms),
             Self::ServerError => "see the server's log".into(),
-            Self::Redirected => format!("put the other host into {}", terms.redirect_hosts).into(),
+            Self::Redirected => format!("put the other host into {redirect_hosts}").into(),
             Self::Rejected | Self::Setting => return None,
         })
     }

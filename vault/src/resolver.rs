@@ -19,6 +19,7 @@ use thiserror::Error;
 use tokio::sync::OnceCell;
 
 use crate::error::Failure;
+use crate::terms::Terms;
 
 /// Why a name has no address.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -184,11 +185,8 @@ impl DnsFailure {
     /// `failure`, which this caused, with the remedy.
     pub(crate) fn explain(&self, failure: Failure) -> Failure {
         match self {
-            Self::NoSuchName { .. } | Self::NoAddress { .. } => failure.with_remedy_in(|terms| {
-                format!(
-                    "check the host in {}; a full name with a dot at its end is not searched for elsewhere",
-                    terms.addresses
-                )
+            Self::NoSuchName { .. } | Self::NoAddress { .. } => failure.with_remedy_in(|Terms { addresses, .. }| {
+                format!("check the host in {addresses}; a full name with a dot at its end is not searched for elsewhere")
             }),
             Self::NoNameServer { .. } => failure.with_remedy(
                 "add a nameserver to /etc/resolv.conf, the host to /etc/hosts, or use an IP address",

@@ -4,6 +4,7 @@ use crate::Value;
 use crate::call::{Call, Operation};
 use crate::error::{Class, Failure, Next, Reasons};
 use crate::kv;
+use crate::terms::Terms;
 use crate::transport::Answer;
 
 /// What a Go server answers to plain HTTP on its TLS port.
@@ -34,7 +35,8 @@ pub(super) fn of(answer: &Answer, call: &Call) -> Result<Option<Value>, Failure>
     if answer.body.starts_with(HTTP_TO_TLS_PORT) {
         failure.class = Class::Setting;
         failure.cause = "the server speaks TLS on this port".to_owned();
-        failure = failure.with_remedy_in(|terms| format!("write https:// in {}", terms.addresses));
+        failure = failure
+            .with_remedy_in(|Terms { addresses, .. }| format!("write https:// in {addresses}"));
     }
     Err(failure)
 }
