@@ -1,10 +1,10 @@
 //! Answers that no real server gives, and what the launcher makes of them. Scripted, hermetic.
 #![cfg(feature = "vault")]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use envlatch_test_support::{
-    Answer, Finished, Program, Request, ScriptedServer, eventually, launcher_at, test_child,
+    Answer, Finished, Program, Request, ScriptedServer, eventually, launcher_at, test_child, within,
 };
 use nix::sys::signal::Signal;
 
@@ -279,11 +279,8 @@ fn sigterm_ends_a_start_and_revokes() -> bool {
     waiting.kill(Signal::SIGTERM);
     waiting.wait_within(SOON).expect_code(143);
     // What has left before the end is read soon.
-    let end = Instant::now() + Duration::from_secs(2);
-    while !asked("/v1/auth/token/revoke-self") && Instant::now() < end {
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    asked("/v1/auth/token/revoke-self")
+    let revoked = || asked("/v1/auth/token/revoke-self").then_some(());
+    within(Duration::from_secs(2), revoked).is_some()
 }
 
 /// As PID 1 the kernel drops a signal that has no handler.

@@ -49,4 +49,4 @@ pub use tls::{Authority, Identity};
 pub use upstream::Upstream;
 pub use usage::{cpu_seconds, memory_kib};
 pub use vault::{Vault, VaultCluster};
-pub use wait::eventually;
+pub use wait::{eventually, within};

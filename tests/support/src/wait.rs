@@ -9,14 +9,19 @@ use std::time::{Duration, Instant};
 /// # Panics
 /// When the deadline passes; `what` says in the message what was waited for.
 #[track_caller]
-pub fn eventually<T>(what: &str, deadline: Duration, mut probe: impl FnMut() -> Option<T>) -> T {
+pub fn eventually<T>(what: &str, deadline: Duration, probe: impl FnMut() -> Option<T>) -> T {
+    within(deadline, probe).unwrap_or_else(|| panic!("not within {deadline:?}: {what}"))
+}
+
+/// The same for what may not happen: then it returns nothing.
+pub fn within<T>(deadline: Duration, mut probe: impl FnMut() -> Option<T>) -> Option<T> {
     let end = Instant::now() + deadline;
     let mut is_last = false;
     loop {
-        if let Some(found) = probe() {
+        let found = probe();
+        if found.is_some() || is_last {
             return found;
         }
-        assert!(!is_last, "not within {deadline:?}: {what}");
         thread::sleep(Duration::from_millis(20));
         is_last = Instant::now() >= end;
     }
