@@ -10,7 +10,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use envlatch_test_support::{Finished, Program, launcher_at};
-use envlatch_vault::Terms;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -314,18 +313,13 @@ fn every_message_in_the_index_is_one_of_the_program() {
 
 /// Remedies as the launcher gives them.
 fn in_terms_of_the_environment(sources: &str) -> String {
-    let Terms {
-        addresses,
-        redirect_hosts,
-        ca,
-        server_name,
-        client_certificate: _,
-    } = Terms::ENVIRONMENT;
-    sources
-        .replace("{addresses}", addresses)
-        .replace("{redirect_hosts}", redirect_hosts)
-        .replace("{ca}", ca)
-        .replace("{server_name}", server_name)
+    let terms = text("vault/src/terms.rs");
+    let terms = terms
+        .lines()
+        .filter_map(|line| line.trim().strip_suffix("\",")?.split_once(": \""));
+    terms.fold(sources.to_owned(), |sources, (name, term)| {
+        sources.replace(&format!("{{{name}}}"), term)
+    })
 }
 
 /// A source with its texts as they are printed: without line breaks inside, and unescaped.
