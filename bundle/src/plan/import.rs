@@ -53,7 +53,11 @@ pub fn from_import(spec: &SecretsStoreImportSpec) -> Result<Plan, Problem> {
             role: spec.role.clone(),
             server_namespace: spec.namespace.clone(),
             auth_mount: spec.auth_path.clone(),
-            audience: spec.audience.clone(),
+            // Empty is unset; to kubelet it would be the audience of the API server.
+            audience: spec
+                .audience
+                .clone()
+                .filter(|audience| !audience.is_empty()),
             demands: demands.into_iter().flatten().collect(),
         },
         refresh: None,

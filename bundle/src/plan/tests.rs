@@ -283,7 +283,7 @@ fn spellings_of_openbao_and_what_was_dropped_long_ago() {
 #[test]
 fn an_import_of_deckhouse() {
     let spec: SecretsStoreImportSpec = serde_json::from_value(serde_json::json!({
-        "type": "CSI", "role": "app", "authPath": "k8s", "skipTLSVerify": true, "caCert": "PEM",
+        "type": "CSI", "role": "app", "authPath": "k8s", "skipTLSVerify": true, "caCert": "PEM", "audience": "",
         "files": [
             {"name": "a", "source": {"path": "secret/data/app", "key": "k"}},
             {"name": "b", "decodeBase64": true, "source": {"path": "secret/data/app", "key": "l"}},
@@ -293,6 +293,7 @@ fn an_import_of_deckhouse() {
     let plan = from_import(&spec).unwrap();
     assert_eq!(plan.claim.demands.len(), 2);
     assert_eq!(plan.claim.auth_mount.as_deref(), Some("k8s"));
+    assert_eq!(plan.claim.audience, None);
     assert_eq!(plan.entries[0].ask, plan.entries[1].ask);
     let encodings: Vec<Encoding> = plan.entries.iter().map(|entry| entry.encoding).collect();
     assert_eq!(encodings, [Encoding::Utf8, Encoding::Base64]);

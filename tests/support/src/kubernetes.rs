@@ -22,6 +22,7 @@ use crate::http::agent;
 use crate::lasting::{self, LOOPBACK, free_port, spawn};
 use crate::tls::Authority;
 use crate::tool::tool;
+use crate::turn::turn;
 use crate::upstream::Upstream;
 use crate::wait::eventually;
 
@@ -81,6 +82,7 @@ impl ApiServer {
             free_port(LOOPBACK),
             free_port(LOOPBACK),
         );
+        let _turn = turn();
         let etcd = start(folder.path(), "etcd", &etcd(folder.path(), client, peer));
         let server = start(
             folder.path(),

@@ -25,6 +25,7 @@ mod scripted;
 mod seccomp;
 mod tls;
 mod tool;
+mod turn;
 mod upstream;
 mod usage;
 mod vault;

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 
 use crate::eventually;
 use crate::lasting::{self, LOOPBACK, free_port, spawn};
+use crate::turn::turn;
 
 /// How long the server may take to start. It takes one second on an idle machine, and many start at once.
 const READY: Duration = Duration::from_secs(120);
@@ -50,6 +51,7 @@ impl Postgres {
         let password = crate::canary();
         let secret = folder.path().join("password");
         fs::write(&secret, &password).expect("cannot write a file");
+        let _turn = turn();
         initialise(folder.path(), &secret);
         let port = free_port(LOOPBACK);
         let log = fs::File::create(folder.path().join("log")).expect("cannot write a file");

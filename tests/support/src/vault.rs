@@ -22,6 +22,7 @@ use tempfile::TempDir;
 
 use crate::frozen::{freeze, thaw};
 use crate::lasting::LOOPBACK;
+use crate::turn::turn;
 use crate::{ApiServer, Authority, eventually};
 use api::Api;
 pub use cluster::VaultCluster;
@@ -89,6 +90,7 @@ impl Vault {
     }
 
     fn start(authority: Option<Authority>, host: &str) -> Self {
+        let _turn = turn();
         let vault = Self::uninitialised(authority, host, None);
         vault.initialise();
         vault

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{READY, Vault};
 use crate::lasting::LOOPBACK;
+use crate::turn::turn;
 use crate::wait::eventually;
 
 /// Vault servers with integrated storage, over HTTP.
@@ -20,6 +21,7 @@ impl VaultCluster {
     /// A cluster of `count` servers, all unsealed, of which one is active.
     #[must_use]
     pub fn start(count: usize) -> Self {
+        let _turn = turn();
         let nodes: Vec<_> = (0..count)
             .map(|index| Vault::uninitialised(None, LOOPBACK, Some(&format!("node{index}"))))
             .collect();
