@@ -118,7 +118,9 @@ async fn whoever_connects_again_and_again_is_never_refused() {
         loop {
             let volume_id = clock.due().await;
             let volume = Arc::clone(&due.lock().unwrap()[&volume_id]);
-            volume.refresh(&clock).await;
+            let bundles = Arc::clone(&clock);
+            // As in the plugin, none waits for another.
+            tokio::spawn(async move { volume.refresh(&bundles).await });
         }
     });
     for Case {
