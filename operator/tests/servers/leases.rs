@@ -120,7 +120,8 @@ fn what_somebody_else_revoked_is_replaced() {
         username(&bed, "db").filter(|now| *now != first)
     });
     assert_eq!(postgres.issued(), [second]);
-    assert_eq!(bed.asked("database/creds/app"), 2);
+    // A server that is slow to answer may be asked once more.
+    assert!((2..=3).contains(&bed.asked("database/creds/app")));
 }
 
 #[test]

@@ -105,12 +105,16 @@ fn before_the_owner_token_ends_for_good_there_is_another_whoever_was_killed() {
         }
         operator = follow(&bed, operator);
     }
-    // One that has just been issued is not in the Secret yet.
-    eventually("another credential, each published", SOON, || {
+    eventually("another credential", SOON, || {
         look(&mut seen);
-        (seen.len() >= 2 && bed.asked("database/creds/app") == seen.len()).then_some(())
+        (seen.len() >= 2).then_some(())
     });
-    assert!(seen.len() <= 4, "not one for each operator: {seen:?}");
+    // Whoever was killed between issue and journal has left one; each of the five operators would have asked.
+    let asked = bed.asked("database/creds/app");
+    assert!(
+        asked <= 4,
+        "{asked} were issued, of which {seen:?} were published"
+    );
 }
 
 #[test]
