@@ -28,7 +28,7 @@ pub use namespace::Namespace;
 pub use pod::{Ended, Pod, restricted};
 
 /// How long anything that happens on its own may take; it takes a tenth of this on an idle machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(240);
 
 /// The node's address, at which pods reach what tests start.
 const NODE: &str = "10.99.0.1";
