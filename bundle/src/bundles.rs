@@ -269,11 +269,7 @@ impl Bundles {
         live: &mut Live,
         intact: bool,
     ) -> Result<Fetched, Problem> {
-        let end = Instant::now() + REFRESH;
-        let deadlines = Deadlines {
-            repeatable: end,
-            issuing: end,
-        };
+        let deadlines = Deadlines::same(Instant::now() + REFRESH);
         let outcome = self.fill(turn, live, Some(intact), deadlines).await;
         outcome.inspect_err(|problem| self.kept_as_they_are(turn.request, live, problem))
     }

@@ -20,6 +20,7 @@ use crate::class::{Class, ClassName, Kind};
 use crate::follow::{Followed, Latest, READ, ReadError, read};
 use crate::problem::Code;
 use crate::schedule::Schedule;
+use crate::store;
 
 /// How soon the stores are looked at again after a change, and after a failure.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -179,7 +180,11 @@ async fn follow_stores(
                 let stores = Arc::new(list.items);
                 let mut latest = latest.write().unwrap_or_else(PoisonError::into_inner);
                 let before = mem::replace(&mut *latest, Arc::clone(&stores));
-                if !before.iter().map(versions).eq(stores.iter().map(versions)) {
+                if !before
+                    .iter()
+                    .map(store::version)
+                    .eq(stores.iter().map(store::version))
+                {
                     schedule.hurry_all();
                 }
             }
@@ -187,12 +192,6 @@ async fn follow_stores(
         }
         sleep(AGAIN).await;
     }
-}
-
-/// Which store it is, down to its latest change.
-fn versions(store: &VaultStore) -> (Option<&str>, Option<i64>) {
-    let metadata = &store.metadata;
-    (metadata.uid.as_deref(), metadata.generation)
 }
 
 async fn wait_for_change(api: &Api<VaultStore>, from: &str) {

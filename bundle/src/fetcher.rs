@@ -105,10 +105,7 @@ impl Fetcher {
         urgency: Urgency,
         deadline: Instant,
     ) -> Result<Gathered, Problem> {
-        let deadlines = Deadlines {
-            repeatable: deadline,
-            issuing: deadline,
-        };
+        let deadlines = Deadlines::same(deadline);
         self.gather(plan, access, holder, logins, None, urgency, deadlines)
             .await
     }
@@ -347,6 +344,18 @@ impl Fetcher {
     /// Waits until everything that is to be revoked was tried once, at most so long.
     pub async fn flush(&self, within: Duration) {
         self.revoker.flush(within).await;
+    }
+}
+
+// === impl Deadlines ===
+
+impl Deadlines {
+    /// One deadline for everything.
+    pub(crate) fn same(deadline: Instant) -> Self {
+        Self {
+            repeatable: deadline,
+            issuing: deadline,
+        }
     }
 }
 

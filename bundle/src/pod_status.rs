@@ -27,6 +27,11 @@ pub(crate) type Versions = Vec<(String, String)>;
 /// What is to be written about a volume; nothing once it is.
 pub(crate) type Owed = Arc<Mutex<Option<Versions>>>;
 
+/// Notes what is to be written about a volume.
+pub(crate) fn owe(owed: &Owed, versions: &Versions) {
+    *locked(owed) = Some(versions.clone());
+}
+
 /// Writes what is owed about a volume. Nobody waits for it; a failure is told to the user, and what is still owed is written at the
 /// next look at the volume.
 pub(crate) fn write(

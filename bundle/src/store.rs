@@ -383,6 +383,11 @@ impl Access {
     }
 }
 
+/// Which store it is, down to its latest change.
+pub(crate) fn version(store: &VaultStore) -> (Option<String>, Option<i64>) {
+    (store.uid(), store.metadata.generation)
+}
+
 /// Whether a pattern is `text`, or ends in `*` and begins it.
 fn matches_any(patterns: &[String], text: &str) -> bool {
     patterns

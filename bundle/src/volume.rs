@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use envlatch_api::VaultStore;
-use kube::ResourceExt;
 use tokio::time::Instant;
 
 use crate::class::Class;
 use crate::follow::Followed;
 use crate::journal::State;
 use crate::logins::Logins;
-use crate::pod_status::{Owed, Versions};
+use crate::pod_status::Owed;
+use crate::store::version;
 
 /// How soon a refresh that failed is tried again, at first and at most.
 const AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
@@ -59,12 +59,6 @@ struct Asked {
 // === impl Volume ===
 
 impl Volume {
-    /// Notes what its pod status is to say.
-    pub(crate) fn owe_status(&self, versions: &Versions) {
-        // It is replaced as a whole, so a panic elsewhere cannot have broken it.
-        *self.status.lock().unwrap_or_else(PoisonError::into_inner) = Some(versions.clone());
-    }
-
     /// Notes how far the files can be relied on, for who does not wait for a fetch.
     pub(crate) fn note(&self, live: &Live) {
         let confirmed = live.state.as_ref().map(|state| Freshness {
@@ -141,10 +135,6 @@ impl Asked {
             store: version(store),
         }
     }
-}
-
-fn version(store: &VaultStore) -> (Option<String>, Option<i64>) {
-    (store.uid(), store.metadata.generation)
 }
 
 /// From nine to eleven tenths of `interval`, always the same for a volume: volumes that were mounted together drift apart.

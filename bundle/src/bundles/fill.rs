@@ -8,6 +8,7 @@ use crate::fetcher::{Deadlines, Gathered, identity};
 use crate::holder::Holder;
 use crate::journal::State;
 use crate::limit::Urgency;
+use crate::pod_status;
 use crate::render::File;
 use crate::request::VolumeRequest;
 use crate::store::{Access, grant};
@@ -127,7 +128,7 @@ impl Bundles {
         if self.writes_status(turn.name)
             && previous.is_none_or(|previous| previous.versions != state.versions)
         {
-            turn.volume.owe_status(&state.versions);
+            pod_status::owe(&turn.volume.status, &state.versions);
         }
         let fetched = if same {
             Fetched::Unchanged
